@@ -175,6 +175,11 @@ const CLIENTS: readonly Metric[] = [
     "Connections that had to wait for their turn (server.accept_rate).",
     (f) => f.count.delayed,
   ),
+  counter(
+    "ferrite_write_delay_seconds_total",
+    "How long workers have held writes because a replica was about to be dropped (replication.max_write_delay_ms).",
+    (f) => f.count.writeDelayMs / 1000,
+  ),
   counter("redis_evicted_clients_total", "Clients closed because of maxmemory-clients.", (f) => f.count.evictedClients),
   counter(
     "redis_client_query_buffer_limit_disconnections_total",

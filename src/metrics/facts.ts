@@ -70,6 +70,8 @@ export interface Facts {
     readonly tlsFailures: number;
     /** Connections that waited for server.accept_rate. */
     readonly delayed: number;
+    /** Milliseconds in which writes were held because a replica was far behind. */
+    readonly writeDelayMs: number;
     readonly commands: number;
     readonly inputBytes: number;
     readonly outputBytes: number;

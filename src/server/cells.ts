@@ -72,6 +72,9 @@ export const Cell = {
   replicas: 49,
   /** Connections that waited for accept_rate. */
   delayed: 50,
+  /** How near the worker's replicas are to being dropped for their distance, 0 to 1; how long its writers were held for it, ms. */
+  replicaPressure: 51,
+  writeDelayMs: 52,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */

@@ -1,6 +1,7 @@
 /**
- * What suspends commands of clients at one worker: CLIENT PAUSE up to a time, and FAILOVER up to its end. The stricter of the
- * two is in force (dispatch/pause.ts). CLIENT UNPAUSE ends the first alone, so nobody writes while the role is handed over.
+ * What suspends commands of clients at one worker: CLIENT PAUSE up to a time, FAILOVER up to its end, and the brake of writers
+ * (write-brake.ts) for some milliseconds. The strictest is in force (dispatch/pause.ts). CLIENT UNPAUSE ends the first alone, so
+ * nobody writes while the role is handed over.
  *
  * Every worker ends its pause itself. All of it is called between two turns, when no command is running.
  */
@@ -16,6 +17,7 @@ export class ClientPause {
   private untilMs = 0;
   private timer: Timer | null = null;
   private isFailingOver = false;
+  private isBraked = false;
 
   /** `changed`: called when the pause in force may be another one. */
   constructor(
@@ -53,10 +55,16 @@ export class ClientPause {
     this.apply();
   }
 
+  /** Writers are slowed, or the delay is over. */
+  brake(isBraked: boolean): void {
+    this.isBraked = isBraked;
+    this.apply();
+  }
+
   private apply(): void {
     const { dispatcher, paused } = this.engine;
     const before = dispatcher.paused;
-    dispatcher.paused = this.isFailingOver && this.mode === Pause.None ? Pause.Writes : this.mode;
+    dispatcher.paused = (this.isFailingOver || this.isBraked) && this.mode === Pause.None ? Pause.Writes : this.mode;
     this.changed();
     if (dispatcher.paused >= before) return;
     // Those that are suspended still wait again.

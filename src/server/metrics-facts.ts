@@ -150,6 +150,7 @@ export class MetricsFacts {
       rejected: cells.sum(Cell.rejected),
       tlsFailures: cells.sum(Cell.tlsFailures),
       delayed: cells.sum(Cell.delayed),
+      writeDelayMs: cells.sum(Cell.writeDelayMs),
       commands: cells.sum(Cell.commands),
       inputBytes: cells.sum(Cell.inputBytes),
       outputBytes: cells.sum(Cell.outputBytes),

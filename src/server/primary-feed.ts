@@ -19,14 +19,20 @@ import type { Reply } from "../protocol/reply.ts";
 import { ReplicaPeer, type SyncRequest } from "../replication/peer.ts";
 import { Phase, ReplicaSlots } from "../replication/slots.ts";
 import { Failover, type ReplicationState } from "../replication/state.ts";
+import { BACKLOG_MAX } from "../replication/stream.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
 import { AttachedReplica, makePiece, OVERRUN, type ReplicaHost } from "./primary-replica.ts";
+import { pressureOf, pressureOfTime, WriteBrake } from "./write-brake.ts";
 
 /** A file that grows is looked at again after so long, ms. */
 const GROWTH_MS = 5;
 const SECOND_MS = 1000;
+/** The distance of replicas is looked at some times a second, and after so many bytes of the stream. */
+const MEASURE_BYTES = 1 << 20;
+/** A replica that has said nothing for so long may be dead: nobody waits for it. */
+const PATIENCE_MS = 5000;
 export const GETACK = Buffer.from("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
 const PING = Buffer.from("*1\r\n$4\r\nPING\r\n");
 const NEWLINE = Buffer.from("\n");
@@ -46,6 +52,10 @@ export interface FeedHost {
   touch(): void;
   wake(worker: number): void;
   guard(work: () => void): void;
+  /** Changes of keys by this worker so far. */
+  changes(): number;
+  /** Suspends the writes of this worker's clients, or no longer. */
+  hold(isHeld: boolean): void;
   /** The file of a snapshot with the functions alone. */
   functions(): Buffer;
 }
@@ -66,6 +76,7 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
   /** Monotonic ms since when there is no replica; -1 = there are some. */
   private aloneSinceMs = -1;
   private spare: Buffer | null = null;
+  private readonly brake: WriteBrake;
 
   constructor(
     private readonly state: ReplicationState,
@@ -75,6 +86,7 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     this.files = around.files;
     this.marks = around.control.i32;
     this.seenDrop = state.dropEpoch;
+    this.brake = new WriteBrake(around);
     this.configure();
     around.config.onChange("*", () => this.configure());
   }
@@ -102,7 +114,19 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     for (const replica of this.replicas.values())
       if (replica.phase === Phase.Online && replica.offset !== end) replica.more();
     if (this.watching.size > 0) for (const look of [...this.watching]) look();
+    if (state.replicas === 0) return;
+    if (end - this.measuredEnd > MEASURE_BYTES) this.measureLag();
+    this.brake.endTurn();
   }
+
+  /** Drops replicas that are too far behind, and says how near the others are to that. */
+  private measureLag(): void {
+    this.measuredEnd = this.end;
+    let pressure = 0;
+    for (const replica of [...this.replicas.values()]) pressure = Math.max(pressure, this.checkLag(replica));
+    this.brake.measure(this.state.isReplica ? 0 : pressure);
+  }
+  private measuredEnd = 0;
 
   /** Wakes the other workers that have replicas, or all of them. */
   private pokeOthers(all = false): void {
@@ -137,7 +161,8 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
   tick(): void {
     const { state, around } = this;
     if (state.dropEpoch !== this.seenDrop) this.dropAll();
-    for (const replica of [...this.replicas.values()]) this.checkLag(replica);
+    this.measureLag();
+    this.brake.tick();
     const now = this.nowMs;
     if (now - this.secondMs < SECOND_MS) return;
     this.secondMs = now;
@@ -353,10 +378,10 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
 
   /**
    * Drops a replica that is too far behind. The limits never count below the size of the backlog, from which it could
-   * continue anyway.
+   * continue anyway. Returns how near it is to that, 0 to 1.
    */
-  private checkLag(replica: AttachedReplica): void {
-    if (replica.phase === Phase.Waiting && replica.sync === null) return;
+  private checkLag(replica: AttachedReplica): number {
+    if (replica.phase === Phase.Waiting && replica.sync === null) return 0;
     const { config, log } = this.around;
     const { stream } = this.state;
     const { softBytes, softSeconds } = config.outputBufferLimits.replica;
@@ -369,11 +394,23 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     if (!isOverSoft) replica.overSoftSince = 0;
     else if (replica.overSoftSince === 0) replica.overSoftSince = now;
     const isTooLong = isOverSoft && now - replica.overSoftSince > softSeconds * SECOND_MS;
-    if (!isOverHard && !isTooLong && stream.holds(replica.offset)) return;
+    if (!isOverHard && !isTooLong && stream.holds(replica.offset)) {
+      if (this.mayBeDead(replica)) return 0;
+      const limit = hardBytes > 0 ? Math.min(Math.max(hardBytes, least), BACKLOG_MAX) : BACKLOG_MAX;
+      const share = isOverSoft ? (now - replica.overSoftSince) / (softSeconds * SECOND_MS) : 0;
+      return Math.max(pressureOf(lag, limit), pressureOfTime(share));
+    }
     log.warn(
       `Client ${nameOf(replica)} scheduled to be closed ASAP for overcoming of output buffer limits: ${lag} bytes behind`,
     );
     this.drop(replica, OVERRUN);
+    return 0;
+  }
+
+  private mayBeDead(replica: AttachedReplica): boolean {
+    if (replica.phase !== Phase.Online) return this.nowMs - replica.progressMs > PATIENCE_MS;
+    // While it loads the data set it says nothing.
+    return !replica.isHeld && this.around.clock.wallMs() - this.slots.heardMs(replica.slot) > PATIENCE_MS;
   }
 
   private checkSilence(replica: AttachedReplica, now: number): void {

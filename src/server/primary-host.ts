@@ -5,6 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Client } from "./client.ts";
+import type { ClientPause } from "./client-pause.ts";
 import type { Engine } from "./engine.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { ProcessFacts, ToMain } from "./messages.ts";
@@ -18,6 +19,7 @@ export interface PrimaryWorker {
   readonly log: Logger;
   readonly persistence: RdbPersistence;
   mailbox(): Mailbox;
+  pause(): ClientPause;
   post(message: ToMain): void;
   guard(work: () => void): void;
 }
@@ -38,6 +40,8 @@ export function primaryFeedOf(state: ReplicationState, worker: PrimaryWorker): P
     touch: () => engine.turn.touch(),
     wake: (to) => worker.mailbox().wakeOne(to),
     guard: (work) => worker.guard(work),
+    changes: () => engine.store.changes,
+    hold: (isHeld) => worker.pause().brake(isHeld),
     functions: () => persistence.functionsAlone(engine.config.number("replication.rdb_version")),
   });
   engine.feed = feed;

@@ -127,6 +127,7 @@ class DataWorker implements ClientHost {
       log: logs.target("replication"),
       persistence: this.services.persistence,
       mailbox: () => this.mailbox,
+      pause: () => this.services.pause,
       post: postToMain,
       guard: (work) => this.guard(work),
     });

@@ -1275,6 +1275,13 @@ const REPLICATION = [
     default: 256 * MIB,
     doc: "How far a replica may be behind before it is dropped, unless that is less than the backlog. The default leaves this to client-output-buffer-limit.",
   }),
+  key("replication.max_write_delay_ms", {
+    type: "milliseconds",
+    default: 20,
+    max: 1000,
+    runtime: true,
+    doc: "While a replica is more than half as far behind as it may be, writes wait: the longer the farther, for so long at most. So it is less often dropped and synchronized in full. 0: writers never wait for replicas.",
+  }),
   key("replication.repl_bind", {
     type: "string",
     default: "",

@@ -41,8 +41,9 @@ export class ColdAhead {
   figures!: () => TierFigures;
   /** null = there is none. */
   tier: DiskTier | null = null;
-  /** The command is to be parked. */
+  /** The command is to be parked; for a value, not for room in memory. */
   parks = false;
+  private lacksValue = false;
   /** Why the command cannot be answered, "" = it can. */
   private failure = "";
 
@@ -80,7 +81,7 @@ export class ColdAhead {
 
   /** A handler threw, and its locks are released. Returns Retry when a cold value was the reason, else throws it again. */
   stopped(thrown: unknown): Outcome {
-    if (thrown instanceof ColdMiss) this.parks = true;
+    if (thrown instanceof ColdMiss) this.parks = this.lacksValue = true;
     else if (thrown instanceof ColdFailure) this.failure = thrown.message;
     else throw thrown;
     return Retry;
@@ -90,21 +91,24 @@ export class ColdAhead {
   takeFailure(): string {
     const { failure } = this;
     this.failure = "";
+    if (failure !== "") this.call.session.coldSinceMs = 0;
     return failure;
   }
 
   /** Leaves the section of the command at work, which lacks values. */
   leave(): Outcome {
     this.store.section.leave();
-    this.parks = true;
+    this.parks = this.lacksValue = true;
     return Retry;
   }
 
   /** How the command that is to run again does so. */
   outcome(): Outcome {
-    const { parks } = this;
-    const { session } = this.call;
-    this.parks = false;
+    const { parks, lacksValue } = this;
+    const { session, clock } = this.call;
+    this.parks = this.lacksValue = false;
+    if (lacksValue && session.coldSinceMs === 0) session.coldSinceMs = clock.monotonicMs();
+    if (session.coldSinceMs !== 0) session.coldCommand = session.commands;
     if (parks && !session.isLoader && !session.isPrimary) return Parked;
     // Its owner runs it again every turn.
     if (parks) this.store.cold.reader!.forgetAsked();

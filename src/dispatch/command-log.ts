@@ -64,9 +64,15 @@ export class CommandLog {
     return this.length[type]!;
   }
 
-  /** Logs the command of `call` if `value` reaches the threshold. */
-  offer(type: LogType, value: number, call: Call): void {
-    if (value >= this.threshold[type]!) this.add(type, value, argumentsOf(call), call.session);
+  /**
+   * Logs the command of `call` if `value` reaches the threshold. A wait of `coldMs` for cold values is told behind the arguments,
+   * as what was cut short is: clients read entries of six fields, and some fail on more.
+   */
+  offer(type: LogType, value: number, call: Call, coldMs: number): void {
+    if (value < this.threshold[type]!) return;
+    const args = argumentsOf(call);
+    if (coldMs > 0) args.push(`(cold read: ${Math.ceil(coldMs * 1000)} us)`);
+    this.add(type, value, args, call.session);
   }
 
   /** Logs a command of `session`; `args` come from argumentsOf. */

@@ -28,6 +28,7 @@ import type { Config } from "../base/config/config.ts";
 import { type Logger, type LogTargets, WARN } from "../base/log.ts";
 import { assert } from "../base/assert.ts";
 import { type Control, STATISTICS_ROW_WORDS, STATISTICS_ROWS } from "../memory/control.ts";
+import { ColdWaits } from "../store/cold.ts";
 import type { Call } from "./call.ts";
 import { argumentsOf, CommandLog, type LogEntry, LogType } from "./command-log.ts";
 import { ErrorKinds } from "./error-kinds.ts";
@@ -120,6 +121,10 @@ export class CommandStatistics {
   private each = false;
   /** True while each command is a run of its own. */
   private alone = false;
+  /** The command at work was parked for so long, ms, for cold values. */
+  private parkedMs = 0;
+  /** The waits of this worker's commands for the disk. */
+  coldWaits = new ColdWaits();
   /** Durations of at least this, ms, go to the slow log or the latency monitor; Infinity = none. */
   private slowMs = Number.POSITIVE_INFINITY;
   /** Durations of at least logMs go to the log; Infinity = none. */
@@ -273,7 +278,9 @@ export class CommandStatistics {
       last = elapsed - this.accountTypical(row, count - 1, elapsed);
     }
     this.account(row, 1, last);
-    if (last >= this.slowMs) this.reportSlow(call, last);
+    const { parkedMs } = this;
+    this.parkedMs = 0;
+    if (last + parkedMs >= this.slowMs) this.reportSlow(call, last, parkedMs);
   }
 
   /** Counts the predecessors of a slow command with their average duration. Returns the time attributed to them. */
@@ -290,6 +297,23 @@ export class CommandStatistics {
   retried(): void {
     if (this.count > 0) this.accountTypical(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
+  }
+
+  /**
+   * The current command of `session` was parked for cold values, and has run again. The wait counts for the slow log, and not
+   * as time of the command.
+   */
+  coldRead(session: Session): void {
+    const { coldWaits } = this;
+    const sinceMs = session.coldSinceMs;
+    session.coldSinceMs = 0;
+    // The command that waited was refused, and this is another one.
+    if (session.commands !== session.coldCommand + 1) return;
+    this.parkedMs = Math.max(0, this.markMs - sinceMs);
+    this.alone = true;
+    coldWaits.parked++;
+    coldWaits.parkedMs += this.parkedMs;
+    this.latency.sample("cold-read", Math.floor(this.parkedMs));
   }
 
   /** The current command, which is timed by itself, took `elapsedMs` in earlier steps. */
@@ -334,6 +358,7 @@ export class CommandStatistics {
     this.row = -1;
     this.count = 0;
     this.isMarked = false;
+    this.parkedMs = 0;
   }
 
   private account(row: number, count: number, elapsedMs: number): void {
@@ -351,20 +376,25 @@ export class CommandStatistics {
     f64[total] = f64[total]! + count;
   }
 
-  private reportSlow(call: Call, elapsedMs: number): void {
+  /** `parkedMs`: it was parked for so long before, which the slow log and the log count too. */
+  private reportSlow(call: Call, elapsedMs: number, parkedMs: number): void {
     const { spec, session } = call;
-    if (elapsedMs >= this.logMs && this.logger!.level <= WARN) {
+    const tookMs = elapsedMs + parkedMs;
+    const coldMs = parkedMs + this.coldWaits.blockedMs;
+    if (tookMs >= this.logMs && this.logger!.level <= WARN) {
       // Without its arguments: they are data.
       this.logger!.warn("slow command", {
-        duration_ms: Math.round(elapsedMs * 1000) / 1000,
+        duration_ms: Math.round(tookMs * 1000) / 1000,
+        ...(coldMs > 0 ? { cold_read_ms: Math.round(coldMs * 1000) / 1000 } : {}),
         command: spec.name.replace("|", " "),
         arguments: call.argCount,
         client: session.id,
         addr: session.address,
       });
     }
-    const micros = Math.floor(elapsedMs * 1000);
-    if ((spec.flags & SKIP_SLOWLOG) === 0) this.log.offer(LogType.Slow, micros, call);
+    const micros = Math.floor(tookMs * 1000);
+    // EXEC leaves the slow log to its commands; its wait is its own.
+    if ((spec.flags & SKIP_SLOWLOG) === 0 || parkedMs > 0) this.log.offer(LogType.Slow, micros, call, coldMs);
     this.latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(elapsedMs));
   }
 
@@ -373,8 +403,8 @@ export class CommandStatistics {
     if ((call.spec.flags & SKIP_SLOWLOG) !== 0) return;
     let request = requestBytes;
     for (const value of call.staged) request += value.total;
-    this.log.offer(LogType.LargeRequest, request, call);
-    this.log.offer(LogType.LargeReply, replyBytes, call);
+    this.log.offer(LogType.LargeRequest, request, call, 0);
+    this.log.offer(LogType.LargeReply, replyBytes, call, 0);
   }
 
   /** Counts a command of `row` that was refused before it ran. */

@@ -161,6 +161,7 @@ export class Dispatcher implements TransactionHost {
       call.config,
     );
     call.statistics = this.statistics;
+    this.statistics.coldWaits = this.store.cold.waits;
     this.cold = call.cold;
     this.access = call.access = new Access(call, table);
     call.inner = new InnerCommands(call, this);
@@ -174,6 +175,7 @@ export class Dispatcher implements TransactionHost {
     this.statistics.abandon();
     this.endRun();
     this.section.seenPosition = 0;
+    this.store.cold.waits.blockedMs = 0;
     if (this.table.hasChanges) this.table.useRowNames(session.isReplayed);
     this.starts = parser.startOf;
     this.ends = parser.endOf;
@@ -219,9 +221,7 @@ export class Dispatcher implements TransactionHost {
     if (!session.isTrusted && this.isDenied(spec, row)) return Done;
     const isWrite = (flags & WRITE) !== 0;
     this.store.datesFinds = isWrite && !session.noTouch;
-    if (isWrite) {
-      this.store.hooks.valueEvent = this.events[row]!;
-    }
+    if (isWrite) this.store.hooks.valueEvent = this.events[row]!;
     const held = this.mayHold ? this.hold(spec, row, i) : null;
     if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {
@@ -243,6 +243,7 @@ export class Dispatcher implements TransactionHost {
     if (outcome === Retry) return this.retried(i, row, replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) this.failed(row, reply.errors - errors);
+    if (session.coldSinceMs !== 0) statistics.coldRead(session);
     if (this.runShard !== null) statistics.continueRun(call);
     else if (outcome === Later && call.blocking.hasBegun()) statistics.beginWait(call, row);
     else statistics.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);

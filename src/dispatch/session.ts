@@ -76,6 +76,10 @@ export class Session {
   replies: Replies = Replies.On;
   /** State of a command that runs in steps, between two of them; null = no such command has begun. */
   continuation: Continuation | null = null;
+  /** When its command was first parked for a cold value, monotonic ms; 0 = it was not. */
+  coldSinceMs = 0;
+  /** Its number (`commands`). */
+  coldCommand = 0;
   /** Blocking commands reply at once, as if their timeout had passed. */
   deniesBlocking = false;
   /** The command that waits for keys; null = none. */

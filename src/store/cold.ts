@@ -210,6 +210,15 @@ export interface ColdReader {
   isAhead: boolean;
 }
 
+/** How long commands have waited for the disk. */
+export class ColdWaits {
+  /** Commands that were parked for cold values, and the time of all of them. */
+  parked = 0;
+  parkedMs = 0;
+  /** Since the begin of the batch: how long the worker itself has waited. */
+  blockedMs = 0;
+}
+
 export class ColdValues {
   /** null = there is no disk tier. */
   reader: ColdReader | null = null;
@@ -217,6 +226,7 @@ export class ColdValues {
   readsNow = false;
   /** Cold values that are read a second time come back into memory, while there is room. */
   promotes = false;
+  readonly waits = new ColdWaits();
   /** Reads of cold values, and those that came back. */
   reads = 0;
   promotions = 0;

@@ -16,6 +16,7 @@ import {
   ColdFailure,
   type ColdImage,
   type ColdReader,
+  type ColdWaits,
   Entry,
   ENTRY_UNIT_BYTES,
   coldFile,
@@ -73,6 +74,8 @@ export class SegmentReader implements ColdReader {
   constructor(
     private readonly segments: SegmentFiles,
     keptMax: number,
+    private readonly waits: ColdWaits,
+    private readonly now: () => number,
   ) {
     this.keptMax = keptMax;
   }
@@ -163,6 +166,7 @@ export class SegmentReader implements ColdReader {
 
   private readNow(place: number, image: ColdImage): ColdImage {
     this.readsNow++;
+    const beganMs = this.now();
     let fault: string;
     try {
       const segment = this.segments.open(fileOf(place));
@@ -176,6 +180,7 @@ export class SegmentReader implements ColdReader {
     } catch (thrown) {
       fault = failureText(thrown);
     }
+    this.waits.blockedMs += this.now() - beganMs;
     if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
     return image;
   }

@@ -76,7 +76,7 @@ export class DiskTier implements WriterHost {
     settings: TierSettings,
   ) {
     this.segments = new SegmentFiles(files, dataDirectory);
-    this.reader = new SegmentReader(this.segments, settings.readBytesKept);
+    this.reader = new SegmentReader(this.segments, settings.readBytesKept, store.cold.waits, () => host.monotonicMs());
     this.writer = new SegmentWriter(store, this.segments, this, settings.fileBytes);
     this.spiller = new Spiller(store, this.writer, worker, workers);
     this.compactor = new Compactor(store, this.segments, this.writer, (text) => this.complain(text));

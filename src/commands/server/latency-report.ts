@@ -56,6 +56,9 @@ const ADVICE: Readonly<Record<string, readonly string[]>> = {
   "fast-command": [
     "A command of constant cost took long: look for a busy machine (CPU time stolen by others, swapping) rather than for the command.",
   ],
+  "cold-read": [
+    "Commands waited for values on disk: more memory keeps more of them, and `ferrite tier advise` says how much. TIER PIN keeps chosen keys in memory, and `ferrite doctor --disk` measures the disk.",
+  ],
   "expire-cycle": [
     "Many keys are due at the same moment: spread their deadlines, for instance by a random addition to the time to live.",
   ],

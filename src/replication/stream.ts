@@ -14,6 +14,10 @@
  * only while the server has replicas, or keeps a backlog for those that may come back, and without an append-only file too.
  * Nobody ever waits for room in it: a replica that does not keep up loses its place.
  *
+ * What is older than the ring's memory may be in a file of FILE_BYTES bytes, a ring too (replication.backlog_disk_size): byte n
+ * of the stream lies at n modulo FILE_BYTES, from `fileStart` up to `fileEnd`. One thread writes it (server/backlog-file.ts).
+ * Where there is one, it, and not memory, keeps what slow replicas still have to be sent.
+ *
  * On a primary, effects come by `append`, and what the server itself says by `appendOwn`. On a replica `takesEffects` is
  * false, and the bytes of its primary come by `appendVerbatim`, so that its own replicas have the same offsets.
  *
@@ -22,7 +26,8 @@
  *   STREAM-2  `end` is published after the bytes before it
  *   STREAM-3  every command behind `forceSelect` is preceded by a SELECT of its database, unless the command before it ran in
  *             that database
- *   STREAM-4  a reader of bytes checks afterwards that they were not overwritten meanwhile (`holds`)
+ *   STREAM-4  a reader of bytes checks afterwards that they were not overwritten meanwhile (`holds`, `isInFile`)
+ *   STREAM-5  `fileStart` is published before the bytes in front of it are overwritten, `fileEnd` after the bytes before it
  *
  * Access: any thread appends, and any thread reads. The lock is a leaf lock.
  */
@@ -58,6 +63,12 @@ const EFFECTS = 7;
 const DATABASE = 8;
 /** 1 when all effects enter it, 0 = only those that Redis 7.0 has a command for. */
 const DIALECT = 9;
+/** Grows whenever the stream begins: what was written to the file before is void. */
+const GENERATION = 10;
+/** Doubles. Bytes of the file, 0 = there is none; and what of the stream it has. */
+const FILE_BYTES = 12;
+const FILE_START = 14;
+const FILE_END = 16;
 
 export class ReplicationStream {
   private readonly c: Int32Array;
@@ -101,9 +112,29 @@ export class ReplicationStream {
   }
   /** Offset of the backlog's first byte. */
   get start(): number {
+    const start = this.memoryStart;
+    return this.fileBytes > 0 && this.fileEnd >= this.floor ? Math.min(start, this.fileStart) : start;
+  }
+  private get memoryStart(): number {
     return Math.max(this.floor, this.end - this.backlogBytes);
   }
-  private get floor(): number {
+  get fileBytes(): number {
+    return this.f64[this.half + FILE_BYTES / 2]!;
+  }
+  get fileStart(): number {
+    return this.f64[this.half + FILE_START / 2]!;
+  }
+  get fileEnd(): number {
+    return this.f64[this.half + FILE_END / 2]!;
+  }
+  get generation(): number {
+    return Atomics.load(this.c, this.at + GENERATION);
+  }
+  /** How far back a replica can be, bytes. */
+  get reachBytes(): number {
+    return Math.max(this.backlogBytes, this.fileBytes);
+  }
+  get floor(): number {
     return this.f64[this.half + FLOOR / 2]!;
   }
   get backlogBytes(): number {
@@ -122,6 +153,31 @@ export class ReplicationStream {
     return offset >= this.floor && this.end - offset <= CAPACITY - MARGIN;
   }
 
+  /** True when the file has the bytes from `offset` on; those behind `fileEnd` are in the ring. */
+  isInFile(offset: number): boolean {
+    return this.fileBytes > 0 && offset >= this.fileStart && offset < this.fileEnd && this.fileEnd >= this.floor;
+  }
+  /** True when the bytes from `offset` on are somewhere. */
+  keeps(offset: number): boolean {
+    return this.holds(offset) || this.isInFile(offset);
+  }
+
+  /**
+   * The file has `bytes` bytes (0 = there is none any more), and of the stream [start, end). Returns false, and notes nothing, when the
+   * stream has begun anew since `generation`.
+   */
+  noteFile(generation: number, bytes: number, start: number, end: number): boolean {
+    lock(this.c, this.lockAt);
+    const isPresent = generation === this.generation;
+    if (isPresent) {
+      this.f64[this.half + FILE_START / 2] = start; // STREAM-5
+      this.f64[this.half + FILE_END / 2] = end;
+      this.f64[this.half + FILE_BYTES / 2] = bytes;
+    }
+    unlock(this.c, this.lockAt);
+    return isPresent;
+  }
+
   // ---- begin and end ----
 
   /** Begins the stream at `offset`, with an empty backlog. `takesEffects`: this server is a primary. */
@@ -129,6 +185,9 @@ export class ReplicationStream {
     lock(this.c, this.lockAt);
     this.f64[this.half + END / 2] = offset;
     this.f64[this.half + FLOOR / 2] = offset;
+    this.f64[this.half + FILE_START / 2] = offset;
+    this.f64[this.half + FILE_END / 2] = offset;
+    Atomics.add(this.c, this.at + GENERATION, 1);
     this.c[this.at + DATABASE] = -1;
     Atomics.store(this.c, this.at + EFFECTS, takesEffects ? 1 : 0);
     Atomics.store(this.c, this.at + ON, 1);
@@ -236,11 +295,12 @@ export class ReplicationStream {
 
   /**
    * Returns memory to the system that neither the backlog nor a reader needs: what is before `needed`, the lowest offset of
-   * all readers. One thread at a time calls this.
+   * all readers, or what is in the file. One thread at a time calls this.
    */
   trim(needed: number): void {
     const { floor } = this;
-    const to = Math.floor(Math.min(needed, this.start) / STEP) * STEP;
+    const kept = this.fileBytes > 0 ? this.fileEnd : needed;
+    const to = Math.floor(Math.min(kept, this.memoryStart) / STEP) * STEP;
     if (to <= floor || !this.isOn) return;
     lock(this.c, this.lockAt);
     if (this.floor < to) this.f64[this.half + FLOOR / 2] = to;

@@ -18,6 +18,7 @@ import { BACKLOG_MAX } from "../replication/stream.ts";
 import { ReplicaSlots } from "../replication/slots.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Ask, ToMain, ToWorker } from "./messages.ts";
+import { BACKLOG_FILE, BacklogFile } from "./backlog-file.ts";
 import { GETACK } from "./primary-feed.ts";
 import { SYNC_FILE, type Sync } from "./primary-messages.ts";
 import type { SnapshotControl } from "./snapshot-control.ts";
@@ -52,6 +53,7 @@ export interface PrimaryControlHost {
 export class PrimaryControl {
   private readonly files = realFiles;
   private readonly slots: ReplicaSlots;
+  private readonly backlog: BacklogFile;
   private readonly replicas = new Map<number, Replica>();
   private readonly syncs = new Set<RunningSync>();
   private next = 1;
@@ -67,6 +69,8 @@ export class PrimaryControl {
     private readonly host: PrimaryControlHost,
   ) {
     this.slots = new ReplicaSlots(control);
+    const diskBytes = config.number("replication.backlog_disk_size");
+    this.backlog = new BacklogFile(state.stream, realFiles, systemClock, log, this.directory, diskBytes);
     this.configure();
     config.onChange("*", () => this.configure());
   }
@@ -83,9 +87,10 @@ export class PrimaryControl {
   /** The server starts: removes files that an earlier process left. */
   tidy(): void {
     for (const name of this.files.list(this.directory)) {
-      if (!SYNC_FILE.test(name)) continue;
+      if (!SYNC_FILE.test(name) && !BACKLOG_FILE.test(name)) continue;
       this.files.unlink(join(this.directory, name));
     }
+    this.backlog.begin();
   }
 
   private get directory(): string {
@@ -313,6 +318,7 @@ export class PrimaryControl {
   stop(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     for (const sync of this.syncs) this.unlink(sync.path);
+    this.backlog.stop();
   }
 }
 

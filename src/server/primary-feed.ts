@@ -7,10 +7,11 @@
  * Invariants
  *   FEED-1  a worker takes its mark away before it reads the stream's end, so what is appended afterwards pokes it again
  */
+import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { specOf } from "../base/config/schema.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Files } from "../base/files.ts";
+import { type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import type { ReplicaService } from "../dispatch/services.ts";
 import { Replies, type Session } from "../dispatch/session.ts";
@@ -20,6 +21,7 @@ import { ReplicaPeer, type SyncRequest } from "../replication/peer.ts";
 import { Phase, ReplicaSlots } from "../replication/slots.ts";
 import { Failover, type ReplicationState } from "../replication/state.ts";
 import { BACKLOG_MAX } from "../replication/stream.ts";
+import { backlogPath } from "./backlog-file.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
@@ -327,6 +329,27 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
   view(offset: number, end: number): Buffer {
     return this.state.stream.view(offset, end);
   }
+  readOlder(offset: number): number {
+    const { files, piece } = this;
+    const { stream } = this.state;
+    const { generation, fileBytes, fileEnd } = stream;
+    if (!stream.isInFile(offset)) return 0;
+    const at = offset % fileBytes;
+    const most = Math.min(piece.length, fileEnd - offset, fileBytes - at);
+    try {
+      this.older ??= files.open(backlogPath(resolve(this.around.config.text("storage.data_dir"))), "r", 0);
+      const read = files.read(this.older, piece, 0, most, at);
+      // STREAM-4
+      return generation === stream.generation && stream.isInFile(offset) ? read : 0;
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      this.around.log.warn(`the backlog's file cannot be read: ${thrown.message}`);
+      return 0;
+    }
+  }
+  /** The file of the backlog, once it was needed. */
+  private older: FileDescriptor | null = null;
+
   later(replica: AttachedReplica, soon: boolean): void {
     const more = () =>
       this.around.guard(() => {
@@ -387,16 +410,17 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     const { softBytes, softSeconds } = config.outputBufferLimits.replica;
     const { hardBytes } = this;
     const lag = stream.end - replica.offset;
-    const least = stream.backlogBytes;
+    const least = stream.reachBytes;
     const isOverHard = hardBytes > 0 && lag > Math.max(hardBytes, least);
     const isOverSoft = softBytes > 0 && lag > Math.max(softBytes, least);
     const now = this.nowMs;
     if (!isOverSoft) replica.overSoftSince = 0;
     else if (replica.overSoftSince === 0) replica.overSoftSince = now;
     const isTooLong = isOverSoft && now - replica.overSoftSince > softSeconds * SECOND_MS;
-    if (!isOverHard && !isTooLong && stream.holds(replica.offset)) {
+    if (!isOverHard && !isTooLong && stream.keeps(replica.offset)) {
       if (this.mayBeDead(replica)) return 0;
-      const limit = hardBytes > 0 ? Math.min(Math.max(hardBytes, least), BACKLOG_MAX) : BACKLOG_MAX;
+      const most = Math.max(BACKLOG_MAX, stream.fileBytes);
+      const limit = hardBytes > 0 ? Math.min(Math.max(hardBytes, least), most) : most;
       const share = isOverSoft ? (now - replica.overSoftSince) / (softSeconds * SECOND_MS) : 0;
       return Math.max(pressureOf(lag, limit), pressureOfTime(share));
     }

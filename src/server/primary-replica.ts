@@ -29,6 +29,8 @@ export interface ReplicaHost {
   /** True when the stream still has the bytes from `offset` on. */
   holds(offset: number): boolean;
   view(offset: number, end: number): Buffer;
+  /** Reads bytes of the stream from `offset` on, which memory no longer holds, into `piece`. Returns how many, 0 = they are gone. */
+  readOlder(offset: number): number;
   /** Calls `replica.more` in a later turn; `soon` = in the next one, else when the file may have grown. */
   later(replica: AttachedReplica, soon: boolean): void;
   setPhase(replica: AttachedReplica, phase: Phase): void;
@@ -229,9 +231,15 @@ export class AttachedReplica implements OutputSource {
   private sendStream(): void {
     const { host } = this;
     const { end } = host;
-    while (this.offset < end) {
+    for (let older = 0; this.offset < end; ) {
       // STREAM-4: appenders cannot come round within the margin while one piece is written.
-      if (!host.holds(this.offset)) return host.drop(this, OVERRUN);
+      if (!host.holds(this.offset)) {
+        if (older >= TURN_BYTES) return host.later(this, true);
+        const sent = this.sendOlder();
+        if (sent <= 0) break;
+        older += sent;
+        continue;
+      }
       const bytes = host.view(this.offset, end);
       const length = Math.min(bytes.length, TURN_BYTES);
       const sent = this.write(bytes, 0, length);
@@ -240,6 +248,20 @@ export class AttachedReplica implements OutputSource {
       if (sent < length) break;
     }
     host.setSent(this, this.offset);
+  }
+
+  /** Sends a piece from the file of the backlog. Returns how many bytes were sent, -1 = no more are now. */
+  private sendOlder(): number {
+    const { host } = this;
+    const length = host.readOlder(this.offset);
+    if (length === 0) {
+      host.drop(this, OVERRUN);
+      return -1;
+    }
+    const sent = this.write(host.piece, 0, length);
+    if (sent <= 0) return -1;
+    this.offset += sent;
+    return sent < length ? -1 : sent;
   }
 
   /** The connection is gone. */

@@ -1262,6 +1262,12 @@ const REPLICATION = [
     aliases: ["replication.backlog_size"],
     doc: "Size of the backlog of changes for replicas that reconnect. At most 960 MiB are kept.",
   }),
+  key("replication.backlog_disk_size", {
+    type: "bytes",
+    default: 0,
+    runtime: "fixed",
+    doc: "Size of a file in storage.data_dir with the older part of the backlog, for replicas on slow links and those that are away for long. Everything that replicas are sent is written to it. 0: there is none.",
+  }),
   key("replication.repl_backlog_ttl", {
     type: "seconds",
     default: 3600,

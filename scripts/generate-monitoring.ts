@@ -121,6 +121,42 @@ const ROWS: readonly (readonly [row: string, panels: readonly Panel[]])[] = [
     ],
   ],
   [
+    "Disk tier",
+    [
+      {
+        title: "Data in memory and on disk",
+        unit: "bytes",
+        queries: [
+          [`ferrite_tier_region_bytes${OF}`, "{{region}}"],
+          [`ferrite_tier_garbage_bytes${OF}`, "garbage on disk"],
+          [`ferrite_tier_max_bytes${OF}`, "max_disk"],
+        ],
+      },
+      {
+        title: "Reads of the disk",
+        unit: "ops",
+        queries: [
+          [rate("ferrite_tier_disk_reads_total"), "while others are served"],
+          [rate("ferrite_tier_blocking_disk_reads_total"), "while the worker waits"],
+          [rate("ferrite_tier_promotions_total"), "came back into memory"],
+        ],
+      },
+      {
+        title: "Wait for the disk, mean",
+        unit: "s",
+        queries: [[`${rate("ferrite_tier_wait_seconds_total")} / ${rate("ferrite_tier_waits_total")}`, "{{instance}}"]],
+      },
+      {
+        title: "Writes to the disk",
+        unit: "Bps",
+        queries: [
+          [rate("ferrite_tier_spilled_bytes_total"), "values"],
+          [rate("ferrite_tier_written_bytes_total"), "written, with compaction"],
+        ],
+      },
+    ],
+  ],
+  [
     "Network and disk",
     [
       {
@@ -253,6 +289,21 @@ const ALERTS: readonly Alert[] = [
     minutes: 5,
     severity: "warning",
     summary: "more than 80 % of the disk of {{ $labels.instance }} is used",
+  },
+  {
+    name: "FerriteTierFull",
+    expr: "ferrite_tier_segment_bytes / ferrite_tier_max_bytes > 0.9",
+    minutes: 5,
+    severity: "warning",
+    summary:
+      "segment files of {{ $labels.instance }} have reached 90 % of max_disk: beyond it keys are evicted or writes refused",
+  },
+  {
+    name: "FerriteTierFails",
+    expr: "increase(ferrite_tier_write_errors_total[5m]) > 0 or increase(ferrite_tier_read_errors_total[5m]) > 0",
+    minutes: 0,
+    severity: "critical",
+    summary: "{{ $labels.instance }} cannot write or read segment files",
   },
   {
     name: "FerriteMemoryHigh",

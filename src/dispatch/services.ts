@@ -109,6 +109,23 @@ export interface TierFigures {
   /** Files that were compacted, and the bytes of values moved by that. */
   compactedFiles: number;
   movedBytes: number;
+  /** Garbage in the files that are due for compaction. */
+  debtBytes: number;
+  /** Lowest and highest number of a segment file, 0 = there is none. */
+  oldestFile: number;
+  newestFile: number;
+  /** Batches that are being written. */
+  writesUnderWay: number;
+  /** Commands that waited for values, and the time of all their waits, ms. */
+  waits: number;
+  waitedMs: number;
+  /** Most bytes of the files (storage.max_disk), 0 = no limit. */
+  diskBytesMax: number;
+}
+
+/** Bytes written to segment files for each byte of a value that went there, by compaction too; 0 = nothing did. */
+export function writeAmplification(tier: TierFigures): number {
+  return tier.spilledBytes === 0 ? 0 : tier.writtenBytes / tier.spilledBytes;
 }
 
 /** One worker, for INFO workers. */

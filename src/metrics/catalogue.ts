@@ -2,7 +2,7 @@
  * All metrics: name, type, help, and how each is read from the facts. Where redis_exporter has a name for a figure it is
  * used, so that dashboards made for it work; all others begin with "ferrite_" and follow Prometheus's conventions.
  */
-import type { CertificateFacts, TierFigures } from "../dispatch/services.ts";
+import { type CertificateFacts, type TierFigures, writeAmplification } from "../dispatch/services.ts";
 import { OCTAVES } from "../dispatch/command-statistics.ts";
 import type { Facts, WorkerFacts } from "./facts.ts";
 import { type Histogram, MetricsText, type MetricType, type Sample } from "./text.ts";
@@ -345,7 +345,50 @@ const TIER: readonly Metric[] = [
     "Bytes of values that compaction has moved to other files.",
     ofTier((t) => t.movedBytes),
   ),
+  gauge(
+    "ferrite_tier_compaction_debt_bytes",
+    "Garbage in the segment files that are due for compaction.",
+    ofTier((t) => t.debtBytes),
+  ),
+  gauge(
+    "ferrite_tier_write_amplification",
+    "Bytes written to segment files for each byte of a value that went there, since the start.",
+    ofTier(writeAmplification),
+  ),
+  gauge(
+    "ferrite_tier_disk_writes_pending",
+    "Writes of segment files under way.",
+    ofTier((t) => t.writesUnderWay),
+  ),
+  counter(
+    "ferrite_tier_waits_total",
+    "Commands that waited for values in segment files.",
+    ofTier((t) => t.waits),
+  ),
+  counter(
+    "ferrite_tier_wait_seconds_total",
+    "Time for which commands waited for values in segment files, s.",
+    ofTier((t) => t.waitedMs / 1000),
+  ),
+  gauge(
+    "ferrite_tier_max_bytes",
+    "Most bytes of all segment files (max_disk); left out without a limit.",
+    ofTier((t) => (t.diskBytesMax === 0 ? Number.NaN : t.diskBytesMax)),
+  ),
+  many("gauge", "ferrite_tier_region_bytes", ["region"], "Bytes of the data by where its values are.", (f) =>
+    f.tier === null ? [] : regions(f.memory.data, f.tier.liveBytes),
+  ),
+  many("gauge", "ferrite_tier_region_records", ["region"], "Keys by where their values are.", (f) =>
+    f.tier === null ? [] : regions(f.databases.reduce((sum, { keys }) => sum + keys, 0) - f.tier.values, f.tier.values),
+  ),
 ];
+
+function regions(memory: number, disk: number) {
+  return [
+    { labels: { region: "memory" }, value: memory },
+    { labels: { region: "disk" }, value: disk },
+  ];
+}
 
 function activeBytes({ memory, clients }: Facts): number {
   return memory.frames + memory.heap + clients.bytes;

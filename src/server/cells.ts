@@ -106,6 +106,10 @@ export const Cell = {
   coldWriteFailures: 110,
   coldCompactedFiles: 111,
   coldMovedBytes: 112,
+  /** Batches that are being written, commands that waited for values, and the time of all their waits, ms. */
+  coldWritesUnderWay: 116,
+  coldWaits: 117,
+  coldWaitedMs: 118,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -166,7 +166,7 @@ export class Engine implements TurnWork {
     this.tier = new DiskTier(store, files, directory, tierHost, worker, workers, tierSettings(config));
     this.memory.tier = this.tier;
     this.call.cold.tier = this.tier;
-    this.call.cold.figures = () => tierFigures(this.cells, store.cold.files);
+    this.call.cold.figures = () => tierFigures(this.cells, store.cold.files, config);
     config.onChange("*", () => this.tier!.configure(tierSettings(config)));
   }
 

@@ -101,7 +101,7 @@ export class MetricsFacts {
       clients: this.clients(),
       keys: this.keys(),
       memory: this.memoryFacts(),
-      tier: this.config.flag("storage.tiering") ? tierFigures(this.cells, this.coldFiles) : null,
+      tier: config.flag("storage.tiering") ? tierFigures(this.cells, this.coldFiles, config) : null,
       epochs: this.epochs(),
       cpu: this.cpu(),
       scripts: this.scriptFacts(),

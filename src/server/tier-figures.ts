@@ -1,4 +1,5 @@
 /** Figures of the disk tier: each worker publishes its own in its cells, and INFO and the metrics sum them. */
+import type { Config } from "../base/config/config.ts";
 import type { TierFigures } from "../dispatch/services.ts";
 import { ENTRY_UNIT_BYTES } from "../store/cold.ts";
 import type { ColdFiles } from "../store/cold-files.ts";
@@ -21,10 +22,13 @@ export function publishTier(cells: Cells, store: Store, { reader, writer, compac
   cells.set(Cell.coldWriteFailures, writer.failures);
   cells.set(Cell.coldCompactedFiles, compactor.compacted);
   cells.set(Cell.coldMovedBytes, writer.movedBytes);
+  cells.set(Cell.coldWritesUnderWay, writer.writesUnderWay);
+  cells.set(Cell.coldWaits, cold.waits.parked);
+  cells.set(Cell.coldWaitedMs, cold.waits.parkedMs);
 }
 
-export function tierFigures(cells: Cells, files: ColdFiles): TierFigures {
-  const totals = files.totals();
+export function tierFigures(cells: Cells, files: ColdFiles, config: Config): TierFigures {
+  const totals = files.totals(config.number("storage.compaction_threshold"));
   return {
     files: totals.files,
     fileBytes: totals.writtenUnits * ENTRY_UNIT_BYTES,
@@ -43,5 +47,12 @@ export function tierFigures(cells: Cells, files: ColdFiles): TierFigures {
     writeFailures: cells.sum(Cell.coldWriteFailures),
     compactedFiles: cells.sum(Cell.coldCompactedFiles),
     movedBytes: cells.sum(Cell.coldMovedBytes),
+    debtBytes: totals.debtUnits * ENTRY_UNIT_BYTES,
+    oldestFile: totals.oldest,
+    newestFile: totals.newest,
+    writesUnderWay: cells.sum(Cell.coldWritesUnderWay),
+    waits: cells.sum(Cell.coldWaits),
+    waitedMs: cells.sum(Cell.coldWaitedMs),
+    diskBytesMax: config.number("storage.max_disk"),
   };
 }

@@ -29,6 +29,11 @@ export interface ColdTotals {
   writtenUnits: number;
   liveUnits: number;
   records: number;
+  /** Dead units of the files that are due for compaction. */
+  debtUnits: number;
+  /** Lowest and highest number of a file, 0 = there is none. */
+  oldest: number;
+  newest: number;
 }
 
 export class ColdFiles {
@@ -106,16 +111,23 @@ export class ColdFiles {
     Atomics.add(this.c, at + RECORDS, records);
   }
 
-  totals(): ColdTotals {
+  /** `deadFraction`: share of a file that may be dead (storage.compaction_threshold). */
+  totals(deadFraction = 1): ColdTotals {
     const { c, first } = this;
-    const totals = { files: 0, writtenUnits: 0, liveUnits: 0, records: 0 };
+    const totals = { files: 0, writtenUnits: 0, liveUnits: 0, records: 0, debtUnits: 0, oldest: 0, newest: 0 };
     if (Atomics.load(c, COLD_STATE_AT) === 0) return totals;
     for (let at = first; at < first + COLD_FILES * COLD_FILE_WORDS; at += COLD_FILE_WORDS) {
       if (c[at + NUMBER] === 0) continue;
       totals.files++;
-      totals.writtenUnits += c[at + WRITTEN]!;
-      totals.liveUnits += c[at + LIVE]!;
+      const file = c[at + NUMBER]!;
+      const written = c[at + WRITTEN]!;
+      const live = c[at + LIVE]!;
+      totals.writtenUnits += written;
+      totals.liveUnits += live;
       totals.records += c[at + RECORDS]!;
+      if (written - live > written * deadFraction) totals.debtUnits += written - live;
+      totals.oldest = totals.oldest === 0 ? file : Math.min(totals.oldest, file);
+      totals.newest = Math.max(totals.newest, file);
     }
     return totals;
   }

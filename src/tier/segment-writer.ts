@@ -55,6 +55,8 @@ export class SegmentWriter {
   spilledBytes = 0;
   moved = 0;
   movedBytes = 0;
+  /** Batches that are being written. */
+  writesUnderWay = 0;
   /** Bytes of values in memory that batches on their way have. */
   pendingBytes = 0;
   private readonly free: Batch[] = [];
@@ -140,7 +142,9 @@ export class SegmentWriter {
   private write(batch: Batch, file: OwnFile, done: number): void {
     const position = batch.fileUnit * ENTRY_UNIT_BYTES + done;
     const part = batch.b.subarray(done, batch.bytes);
+    this.writesUnderWay++;
     this.segments.files.writeLater(file.descriptor!, part, part.length, position, (failure, bytes) => {
+      this.writesUnderWay--;
       if (failure !== null) return this.lose(batch, failure);
       this.writtenBytes += bytes;
       if (done + bytes < batch.bytes) return this.write(batch, file, done + bytes);

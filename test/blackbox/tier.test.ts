@@ -156,6 +156,10 @@ describe("commands over cold values", () => {
       expect(replies.map(show)).toEqual(keys.map((_, n) => JSON.stringify(value(n))));
       expect(await ask(client, "MEMORY", "STATS")).toMatch(/"tier\.bytes", :\d{5,}, "tier\.segment-bytes", :\d{5,}/);
       expect(await ask(client, "TIER", "MATCH", "*", "UNPIN")).toBe(":10");
+      const names = "hybridlog_records tier_waits tier_wait_usec tier_oldest_segment tier_newest_segment".split(" ");
+      for (const name of names) expect([name, (await figure(client, name)) > 0]).toEqual([name, true]);
+      for (const name of ["tier_compaction_debt_bytes", "tier_disk_writes_pending", "tier_max_disk"])
+        expect([name, (await figure(client, name)) >= 0]).toEqual([name, true]);
     },
     TIMEOUT_MS,
   );

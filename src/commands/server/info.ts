@@ -23,6 +23,7 @@ import {
   REDIS_VERSION,
   type ServerTotals,
   type TierFigures,
+  writeAmplification,
 } from "../../dispatch/services.ts";
 
 type Fields = (readonly [name: string, value: string | number])[];
@@ -502,6 +503,8 @@ function hybridLogSection(call: Call): Fields {
     store.shards.reduce((total, shard) => total + figure(shard), 0);
   const units = sum((shard) => shard.logUnits);
   const live = sum((shard) => shard.liveUnits);
+  let records = 0;
+  for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) records += keysOf(call, keyspace);
   return [
     ["hybridlog_shards", store.shardCount],
     ["hybridlog_segments", sum((shard) => shard.logSegmentCount)],
@@ -519,6 +522,7 @@ function hybridLogSection(call: Call): Fields {
     ["hybridlog_frame_bytes", FRAME_BYTES],
     ["hybridlog_regions", store.arena.regionCount],
     ["hybridlog_free_chunks", store.pool.freeChunks],
+    ["hybridlog_records", records],
     ["hybridlog_tiering", call.cold.isOn ? 1 : 0],
     ...(call.cold.isOn ? tierFields(call.cold.figures()) : []),
   ];
@@ -544,7 +548,14 @@ function tierFields(tier: TierFigures): Fields {
     ["tier_write_errors", tier.writeFailures],
     ["tier_compacted_files", tier.compactedFiles],
     ["tier_compaction_moved_bytes", tier.movedBytes],
-    ["tier_write_amplification", tier.spilledBytes === 0 ? "0.00" : (tier.writtenBytes / tier.spilledBytes).toFixed(2)],
+    ["tier_write_amplification", writeAmplification(tier).toFixed(2)],
+    ["tier_compaction_debt_bytes", tier.debtBytes],
+    ["tier_oldest_segment", tier.oldestFile],
+    ["tier_newest_segment", tier.newestFile],
+    ["tier_disk_writes_pending", tier.writesUnderWay],
+    ["tier_waits", tier.waits],
+    ["tier_wait_usec", Math.round(tier.waitedMs * 1000)],
+    ["tier_max_disk", tier.diskBytesMax],
   ];
 }
 

@@ -30,7 +30,7 @@ export const GLOBAL_WORDS = 384;
 export const WORKER_WORDS = 2048;
 
 /** Words of a chunk entry, see frame-pool.ts. */
-export const CHUNK_WORDS = 8;
+export const CHUNK_WORDS = 12;
 /** Segment numbers of one shard (14 bits of an address: the sign bit stays free for Status). */
 export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */

@@ -8,6 +8,7 @@
  *                word 2 │ previous chunk of its list │
  *                word 3 │ second (monotonic) at which the chunk became free │
  *          words 4 to 7 │ free mask: a bit for each of up to 128 frames │
+ *         words 8 to 11 │ clean mask: free frames whose memory was returned to the system │
  *   lists: free chunks; chunks with free 8 KiB frames; with free 64 KiB frames; with free 256 KiB frames
  *
  * Invariants
@@ -15,11 +16,14 @@
  *   POOL-P2  a chunk is on the list of its kind exactly when it has a free frame
  *   POOL-P3  chunk 0 is never allocated, so frame number 0 means "none"
  *   POOL-P4  at least as many chunks are free as all threads together have reserved
+ *   POOL-P5  a bit of the clean mask is set only for a free frame of a split chunk
  * Locking: POOL_LOCK, a leaf lock.
  */
 import {
   type Arena,
+  CHUNK_BYTES,
   CHUNK_FRAMES,
+  FRAME_BYTES,
   type FrameNumber,
   NO_FRAME,
   frameBehind,
@@ -44,6 +48,7 @@ const NEXT = 1;
 const PREVIOUS = 2;
 const FREED_SECOND = 3;
 const MASK_AT = 4;
+const CLEAN_AT = 8;
 
 const FREE_KIND = 0;
 const KIND_MASK = 7;
@@ -66,6 +71,8 @@ const PREFAULTS = POOL_AT + 9;
 const PREFAULT_WANTED = POOL_AT + 10;
 /** Chunks reserved by all threads. */
 const RESERVED = POOL_AT + 11;
+/** Clean frames of split chunks, in 8 KiB units. */
+const CLEAN_UNITS = POOL_AT + 12;
 
 /** A change opens at most one segment of the log and one of the heap. Tests with tiny regions hold nothing back. */
 const HELD_BACK_PER_WORKER = 2;
@@ -191,17 +198,26 @@ export class FramePool {
     assert((w[word]! & bit) === 0, "a frame is freed once (POOL-P1)");
     if (size !== FrameSize.Large && this.firstFree(at, size) < 0) this.push(FREE_LIST + size, chunk);
     w[word] = w[word]! | bit;
-    if (this.isWhole(at, size)) {
-      if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
-      w[at + STATE] = FREE_KIND | DIRTY;
-      w.fill(0, at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
-      w[at + FREED_SECOND] = nowSeconds | 0;
-      this.push(FREE_LIST, chunk);
-      w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
-      w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
-    }
+    if (this.isWhole(at, size)) this.freeWhole(chunk, size, nowSeconds);
     w[FRAMES_OUT] = w[FRAMES_OUT]! - FRAMES_OF[size];
     unlock(w, POOL_LOCK_AT);
+  }
+
+  /** All frames of a split chunk are free, so the chunk is. */
+  private freeWhole(chunk: number, size: FrameSize, nowSeconds: number): void {
+    const w = this.words;
+    const at = this.entry(chunk);
+    if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
+    for (let word = 0; word < MASK_WORDS[size]; word++) {
+      for (let mask = w[at + CLEAN_AT + word]!; mask !== 0; mask &= mask - 1)
+        w[CLEAN_UNITS] = w[CLEAN_UNITS]! - FRAMES_OF[size];
+    }
+    w[at + STATE] = FREE_KIND | DIRTY;
+    w.fill(0, at + MASK_AT, at + CHUNK_WORDS);
+    w[at + FREED_SECOND] = nowSeconds | 0;
+    this.push(FREE_LIST, chunk);
+    w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
+    w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
   }
 
   /** Allocated memory, in 8 KiB units. */
@@ -216,6 +232,11 @@ export class FramePool {
   /** Chunks that are resident: allocated, or free and dirty. */
   get residentChunks(): number {
     return this.chunks - this.freeChunks + Atomics.load(this.words, FREE_DIRTY);
+  }
+
+  /** Memory that is resident at most: chunks in use without their clean frames, and free chunks that are dirty. Bytes. */
+  get residentBytes(): number {
+    return this.residentChunks * CHUNK_BYTES - Atomics.load(this.words, CLEAN_UNITS) * FRAME_BYTES;
   }
 
   /** Chunks (1 MiB) in all regions. */
@@ -270,6 +291,44 @@ export class FramePool {
     }
     unlock(w, POOL_LOCK_AT);
     return NO_FRAME;
+  }
+
+  /**
+   * Takes free frames of split chunks that are resident into `frames`, as many as it has room for. The caller returns their
+   * memory to the system and then hands each to `giveClean`. Returns their number.
+   */
+  takeFree(size: FrameSize, frames: FrameNumber[], most: number): number {
+    const w = this.words;
+    const list = FREE_LIST + size;
+    let count = 0;
+    lock(w, POOL_LOCK_AT);
+    for (let chunk = w[list]!; chunk !== 0 && count < most; ) {
+      const at = this.entry(chunk);
+      const next = w[at + NEXT]!;
+      for (let index = this.firstDirty(at, size); index >= 0 && count < most; index = this.firstDirty(at, size)) {
+        w[at + MASK_AT + (index >>> 5)] = w[at + MASK_AT + (index >>> 5)]! & ~(1 << (index & 31));
+        frames[count++] = frameBehind(this.frameNumberOf(chunk), index * FRAMES_OF[size]);
+      }
+      if (this.firstFree(at, size) < 0) this.remove(list, chunk);
+      chunk = next;
+    }
+    unlock(w, POOL_LOCK_AT);
+    return count;
+  }
+  /** The memory of a frame that was taken by `takeFree` is returned: it is free again. */
+  giveClean(frame: FrameNumber, size: FrameSize, nowSeconds: number): void {
+    const w = this.words;
+    const chunk = this.chunkOf(frame);
+    const at = this.entry(chunk);
+    const index = (unitInRegion(frame) % CHUNK_FRAMES) / FRAMES_OF[size];
+    const bit = 1 << (index & 31);
+    lock(w, POOL_LOCK_AT);
+    if (this.firstFree(at, size) < 0) this.push(FREE_LIST + size, chunk);
+    w[at + MASK_AT + (index >>> 5)] = w[at + MASK_AT + (index >>> 5)]! | bit;
+    w[at + CLEAN_AT + (index >>> 5)] = w[at + CLEAN_AT + (index >>> 5)]! | bit;
+    w[CLEAN_UNITS] = w[CLEAN_UNITS]! + FRAMES_OF[size];
+    if (this.isWhole(at, size)) this.freeWhole(chunk, size, nowSeconds);
+    unlock(w, POOL_LOCK_AT);
   }
 
   // ---- prefaulting: the first touch of memory may take milliseconds ----
@@ -342,6 +401,7 @@ export class FramePool {
     let free = 0;
     let dirty = 0;
     let framesOut = 0;
+    let cleanUnits = 0;
     for (let chunk = 1; chunk < this.arena.regionCount * this.chunksPerRegion; chunk++) {
       const state = w[this.entry(chunk) + STATE]!;
       const kind = state & KIND_MASK;
@@ -354,8 +414,11 @@ export class FramePool {
       const at = this.entry(chunk);
       assert(!this.isWhole(at, size), "a wholly free chunk is on the free list");
       let used = CHUNK_FRAMES / FRAMES_OF[size];
-      for (let word = 0; word < CHUNK_WORDS - MASK_AT; word++) {
+      for (let word = 0; word < CLEAN_AT - MASK_AT; word++) {
         let mask = w[at + MASK_AT + word]!;
+        const clean = w[at + CLEAN_AT + word]!;
+        assert((clean & ~mask) === 0, "clean frames are free (POOL-P5)");
+        for (let left = clean; left !== 0; left &= left - 1) cleanUnits += FRAMES_OF[size];
         const full = word < MASK_WORDS[size] ? FULL_MASK[size] : 0;
         assert((mask & ~full) === 0, "free bits name frames of the chunk");
         for (; mask !== 0; mask &= mask - 1) used--;
@@ -365,6 +428,7 @@ export class FramePool {
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
     assert(dirty === w[FREE_DIRTY], "the count of free chunks that are resident agrees");
     assert(framesOut === w[FRAMES_OUT], "the count of allocated frames agrees");
+    assert(cleanUnits === w[CLEAN_UNITS], "the count of clean frames agrees");
     assert(w[RESERVED]! >= this.reserved && w[RESERVED]! <= free, "reserved chunks are free (POOL-P4)");
     for (let list = 0; list < FrameSize.Large; list++) {
       let previous = 0;
@@ -391,9 +455,16 @@ export class FramePool {
     }
     const chunk = w[list]!;
     const at = this.entry(chunk);
-    const index = this.firstFree(at, size);
+    // A resident frame costs no page fault.
+    const dirty = this.firstDirty(at, size);
+    const index = dirty >= 0 ? dirty : this.firstFree(at, size);
     const word = at + MASK_AT + (index >>> 5);
     w[word] = w[word]! & ~(1 << (index & 31));
+    if (dirty < 0) {
+      const clean = at + CLEAN_AT + (index >>> 5);
+      w[clean] = w[clean]! & ~(1 << (index & 31));
+      w[CLEAN_UNITS] = w[CLEAN_UNITS]! - FRAMES_OF[size];
+    }
     if (this.firstFree(at, size) < 0) this.remove(list, chunk);
     return frameBehind(this.frameNumberOf(chunk), index * FRAMES_OF[size]);
   }
@@ -403,6 +474,16 @@ export class FramePool {
     const w = this.words;
     for (let word = 0; word < MASK_WORDS[size]; word++) {
       const mask = w[at + MASK_AT + word]!;
+      if (mask !== 0) return word * 32 + 31 - Math.clz32(mask & -mask);
+    }
+    return -1;
+  }
+
+  /** As firstFree, among the frames that are resident. */
+  private firstDirty(at: number, size: FrameSize): number {
+    const w = this.words;
+    for (let word = 0; word < MASK_WORDS[size]; word++) {
+      const mask = w[at + MASK_AT + word]! & ~w[at + CLEAN_AT + word]!;
       if (mask !== 0) return word * 32 + 31 - Math.clz32(mask & -mask);
     }
     return -1;

@@ -6,6 +6,7 @@ import { dlopen, FFIType, ptr } from "bun:ffi";
 
 const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
+const MADV_NOHUGEPAGE = 15;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const RLIMIT_NOFILE = 7;
 const PR_SET_NAME = 15;
@@ -33,6 +34,11 @@ const libc = load();
 /** Asks the system to back a region with huge pages. Returns false when it cannot. */
 export function adviseHugePages(region: Uint8Array): boolean {
   return libc !== null && libc.madvise(ptr(region), region.byteLength, MADV_HUGEPAGE) === 0;
+}
+
+/** The region gets no further huge pages. Returns false when that cannot be said. */
+export function refuseHugePages(region: Uint8Array): boolean {
+  return libc !== null && libc.madvise(ptr(region), region.byteLength, MADV_NOHUGEPAGE) === 0;
 }
 
 /** Returns `length` bytes of `region` from `offset` on to the system. Both are multiples of the system's page size. */

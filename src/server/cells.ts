@@ -36,7 +36,7 @@ export const Cell = {
   evicted: 27,
   /** Dead records that can be reused, bytes. */
   deadBytes: 28,
-  /** Resident memory of the process outside the regions, without garbage, bytes. Only the first worker measures it. */
+  /** Resident memory of the process outside the regions, without garbage, bytes. The main thread measures it. */
   outsideBytes: 29,
   /** Time during which memory stayed above the limit although keys were evicted: in all, and in the current episode; ms. */
   exceededMs: 30,
@@ -75,6 +75,8 @@ export const Cell = {
   /** How near the worker's replicas are to being dropped for their distance, 0 to 1; how long its writers were held for it, ms. */
   replicaPressure: 51,
   writeDelayMs: 52,
+  /** As outsideBytes, with garbage: the highest of the last readings. */
+  outsidePeakBytes: 53,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */

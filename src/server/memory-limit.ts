@@ -34,6 +34,8 @@ const SPLIT_SHARE = 0.02;
 const SPILL_SHARE = 1 / 16;
 const SPILL_BYTES_MIN = 2 << 20;
 const SPILL_BYTES_MAX = 256 << 20;
+/** Share of the limit that the data has with a disk tier, whatever the runtime takes. */
+const TIERED_SHARE_MIN = 1 / 4;
 /** Most bytes that one round asks the disk tier for. */
 const SPILL_ROUND = 4 << 20;
 /** A turn cannot use up more room than this. */
@@ -70,8 +72,11 @@ function regionBytes(config: Config): number {
 /**
  * Bytes of max_memory that frames may not take: the larger of the live heaps, and of the resident memory outside the
  * regions less what the runtime may take. The latter includes the buffers of clients. Staged values lie in frames already.
+ *
+ * With a disk tier the limit is that of the process, and a peak costs no key: everything outside counts, with its garbage.
  */
-export function bytesBesideFrames(cells: Cells): number {
+export function bytesBesideFrames(cells: Cells, isTiered: boolean): number {
+  if (isTiered) return Math.max(cells.sum(Cell.heapBytes), cells.sum(Cell.outsidePeakBytes));
   const runtimeBytes = RUNTIME_BYTES + cells.slots * RUNTIME_SLOT_BYTES;
   return Math.max(cells.sum(Cell.heapBytes), cells.sum(Cell.outsideBytes) - runtimeBytes);
 }
@@ -171,7 +176,8 @@ export class MemoryLimit {
     dispatcher.memoryExceeded = false;
     dispatcher.isNearLimit = excess > -NEAR_BYTES;
     dispatcher.usedBytesMax = store.usedBytes + Math.max(this.maxBytes - this.usedBytes(), 0);
-    dispatcher.freeChunksMin = store.pool.chunks - Math.floor(limit / CHUNK_BYTES);
+    const room = Math.max(0, limit - this.framesUsed(limit));
+    dispatcher.freeChunksMin = store.pool.freeChunks - Math.floor(room / CHUNK_BYTES);
     if (excess <= 0) this.endLag();
     return true;
   }
@@ -222,16 +228,21 @@ export class MemoryLimit {
 
   /** Bytes of frames that are allowed. */
   private frameLimit(): number {
-    const { store } = this;
+    const { store, tier, maxBytes } = this;
     return Math.max(
-      this.maxBytes - bytesBesideFrames(this.cells),
+      maxBytes - bytesBesideFrames(this.cells, tier !== null),
       FRAMES_MIN + store.shardCount * FRAMES_MIN_PER_SHARD,
+      tier !== null ? maxBytes * TIERED_SHARE_MIN : 0,
     );
   }
 
-  /** Bytes of the allocated frames, or of the chunks in use if they exceed them by more than SPLIT_SHARE. */
+  /**
+   * Bytes of the allocated frames, or of the chunks in use if they exceed them by more than SPLIT_SHARE. With a disk tier
+   * free frames of a chunk give their memory back (resident-memory.ts).
+   */
   private framesUsed(limit: number): number {
     const { pool } = this.store;
+    if (this.tier !== null) return pool.framesOut * FRAME_BYTES;
     return Math.max(
       pool.framesOut * FRAME_BYTES,
       (pool.chunks - pool.freeChunks) * CHUNK_BYTES - Math.max(limit * SPLIT_SHARE, FRAMES_MIN),

@@ -2,32 +2,42 @@
  * Resident memory of the process outside the regions of data: JS heaps, code, stacks, buffers.
  *
  * A reading rises and falls with the garbage collections of all workers. The lowest of the last WINDOW readings is near the
- * live memory, because a busy worker collects more often than that. It is also steady, so peaks do not cause evictions.
+ * live memory, because a busy worker collects more often than that. It is also steady, so peaks do not cause evictions. The
+ * highest is what the process takes at times.
  */
 import { readText, realFiles } from "../base/files.ts";
-import { CHUNK_BYTES } from "../memory/arena.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
 
 /** Number of readings. One is taken every 100 ms. */
 const WINDOW = 16;
 
 export class OutsideMemory {
+  /** Lowest and highest of the last readings, bytes. */
+  lowest = 0;
+  highest = 0;
   private readonly readings = new Float64Array(WINDOW);
   private count = 0;
-  /** The first reading. No later result is lower. */
+  /** The first reading. `lowest` is never less. */
   private least = 0;
 
-  constructor(private readonly pool: FramePool) {}
+  constructor(
+    private readonly pool: FramePool,
+    /** Resident memory of the process, bytes. */
+    private readonly read: () => number,
+  ) {}
 
-  /** Takes a reading. Returns the lowest of the last ones, bytes. */
-  measure(): number {
+  /** Takes a reading. */
+  measure(): void {
     // A touched chunk counts as wholly resident, so the result is too low while the data grows into fresh chunks.
-    const bytes = Math.max(anonymousBytes() - this.pool.residentChunks * CHUNK_BYTES, 0);
+    const bytes = Math.max(this.read() - this.pool.residentBytes, 0);
     if (this.count === 0) this.least = bytes;
     this.readings[this.count++ % WINDOW] = bytes;
-    let lowest = bytes;
-    for (let i = 0; i < Math.min(this.count, WINDOW); i++) lowest = Math.min(lowest, this.readings[i]!);
-    return Math.max(lowest, this.least);
+    this.lowest = this.highest = bytes;
+    for (let i = 0; i < Math.min(this.count, WINDOW); i++) {
+      this.lowest = Math.min(this.lowest, this.readings[i]!);
+      this.highest = Math.max(this.highest, this.readings[i]!);
+    }
+    this.lowest = Math.max(this.lowest, this.least);
   }
 }
 
@@ -35,7 +45,7 @@ export class OutsideMemory {
  * Resident memory of the process without pages of files, bytes. The pages of the executable are clean and shared, and the
  * kernel can reclaim them when it needs memory.
  */
-function anonymousBytes(): number {
+export function anonymousBytes(): number {
   try {
     const status = readText(realFiles, "/proc/self/status");
     const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);

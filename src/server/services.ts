@@ -39,7 +39,6 @@ import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
-import { OutsideMemory } from "./outside-memory.ts";
 import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
 import type { LogQueue } from "../memory/log-queue.ts";
@@ -105,7 +104,6 @@ export class Services implements ServerServices {
   readonly monitors: Monitors;
   private readonly observer: CommandObserver;
   private eviction!: ClientEviction;
-  private outside!: OutsideMemory;
   private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
@@ -160,7 +158,6 @@ export class Services implements ServerServices {
   /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
-    this.outside = new OutsideMemory(engine.store.pool);
     this.pause = new ClientPause(engine, () => this.applyExpiryMode());
     const changes = new UserChanges(engine, this.clients, this, this);
     this.users = new UserRequests(changes, this.config, realFiles, (ask, done) =>
@@ -190,7 +187,6 @@ export class Services implements ServerServices {
   tick(): void {
     this.cells.set(Cell.heapBytes, this.collector.liveBytes);
     publishThreadCpu(this.cells);
-    if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outside.measure());
     this.evictClients();
     this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();

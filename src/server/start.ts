@@ -15,8 +15,7 @@ import type { UserChange } from "../dispatch/user-service.ts";
 import { DANGEROUS } from "../dispatch/command-names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
-import { CHUNK_BYTES, CHUNK_FRAMES, firstByte, firstWord, NO_FRAME, regionOf } from "../memory/arena.ts";
-import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { raiseDescriptorLimit } from "../memory/native.ts";
 import { startingUsers } from "./acl-start.ts";
 import { holdDataDirectory } from "./data-directory.ts";
 import { prepareSegments } from "./tier-host.ts";
@@ -34,6 +33,7 @@ import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { reloadRdb } from "./reload.ts";
+import { ResidentMemory } from "./resident-memory.ts";
 import { LogControl } from "./log-control.ts";
 import { FailoverControl } from "./failover-control.ts";
 import { ReplicaSlots } from "../replication/slots.ts";
@@ -42,7 +42,6 @@ import { makeMailboxes } from "./mailbox.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
-import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, LoadAsk, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { MetricsControl } from "./metrics-control.ts";
 import { ServiceManager } from "./service-manager.ts";
@@ -51,23 +50,8 @@ import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 import { tryBind } from "./trial-bind.ts";
 
-/** Idle memory is released at this interval, after this time without use, and at most this many chunks at once. */
-const RELEASE_EVERY_MS = 500;
-const IDLE_SECONDS = 3;
-const CHUNKS_AT_ONCE = 64;
-/**
- * While the data grows, fresh memory is touched ahead of the workers. A first touch costs a page fault of up to 2 MiB,
- * which takes milliseconds where the hypervisor has to find the pages as well. GROWTH_EVERY_MS is the interval of the
- * checks. The chunks touched ahead are AHEAD_PER_CHUNK for each that was allocated since the last check, within the limits
- * AHEAD_MIN and AHEAD_MAX.
- */
-const GROWTH_EVERY_MS = 20;
 /** How often the main thread publishes its CPU time. */
 const CPU_EVERY_MS = 500;
-const AHEAD_PER_CHUNK = 2;
-const AHEAD_MIN = 4;
-const AHEAD_MAX = 24;
-const PAGE_WORDS = 1024;
 /** To the watchdog of a service manager a worker is stuck when its event loop has not turned for so long. */
 const STALLED_MS = 20_000;
 /** Workers must have sent their last replies this long after SIGTERM. */
@@ -267,6 +251,8 @@ class Supervisor {
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
+    const resident = new ResidentMemory(this.memory, this.config, own);
+    resident.begin();
     this.metrics.begin();
     const { recovered } = this;
     const hasFile = recovered !== null || hasData(realFiles, this.places);
@@ -293,9 +279,7 @@ class Supervisor {
     this.saves.noteLoaded(recovered?.position ?? -1);
     this.memory.control.isLoading = false;
     this.saves.begin();
-    setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
-    this.memory.pool.beginPrefaulting();
-    if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
+    resident.beginTouching();
     this.tls.begin();
     this.replica.begin();
     this.isReady = true;
@@ -570,46 +554,6 @@ class Supervisor {
     for (const port of this.regionPorts) port.postMessage(message);
     this.memory.pool.addRegion(region);
     this.logs.target("storage").debug(`memory region ${region} added`);
-  }
-
-  /** Touches the chunks that the workers will need next, while the data grows. */
-  private touchNext(): void {
-    const { pool, arena } = this.memory;
-    const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
-    this.framesSeen = pool.framesOut;
-    if (!pool.takePrefaultWanted() && grown < 0.5) return;
-    // Not beyond the limit, because a touched chunk is resident.
-    const left = this.chunksWithin() - pool.residentChunks;
-    const ahead = Math.min(AHEAD_MAX, AHEAD_MIN + Math.ceil(grown * AHEAD_PER_CHUNK), left);
-    if (ahead <= 0) return;
-    for (let i = 0; i < ahead; i++) {
-      const frame = pool.nextToPrefault(ahead);
-      if (frame === NO_FRAME) return;
-      const words = arena.wordsOf(regionOf(frame));
-      const first = firstWord(frame);
-      // A worker may allocate and write the chunk meanwhile. Adding 0 touches the page and changes no word.
-      for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
-      pool.prefaulted(frame, systemClock.monotonicMs() / 1000);
-    }
-  }
-  /** Chunks that may be resident within max_memory. */
-  private chunksWithin(): number {
-    return Math.floor((this.config.maxMemoryBytes - bytesBesideFrames(this.cells)) / CHUNK_BYTES);
-  }
-  private framesSeen = 0;
-
-  /** Returns the memory of chunks that have been free for a while to the system. */
-  private releaseIdle(): void {
-    const { pool, arena } = this.memory;
-    // Beyond the limit without delay, because free chunks are resident too.
-    const idleSeconds = pool.residentChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
-    const before = systemClock.monotonicMs() / 1000 - idleSeconds;
-    for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
-      const frame = pool.allocateDirty(before, CHUNKS_AT_ONCE);
-      if (frame === NO_FRAME) return;
-      releasePages(arena.bytesOf(regionOf(frame)), firstByte(frame), CHUNK_BYTES);
-      pool.freeClean(frame);
-    }
   }
 
   /** The append-only file cannot be written, and replies wait for that. */

@@ -1,6 +1,7 @@
 /** Compares the frame pool with a naive model: a set of allocated frames. */
 import {
   CHUNK_FRAMES,
+  FRAME_BYTES,
   type FrameNumber,
   NO_FRAME,
   frameBehind,
@@ -89,7 +90,10 @@ test(
         pool.free(place, size, step);
         twin.give(place, FRAMES_OF[size]);
       }
+      // Frames that are free give their memory back now and then.
+      if (step % 97 === 0) returnFree(pool, (1 + random.below(3)) as FrameSize, 1 + random.below(8), step);
       expect(pool.framesOut).toBe(twin.out.size);
+      expect(pool.residentBytes).toBeGreaterThanOrEqual(pool.framesOut * FRAME_BYTES);
       if (step % 50 === 0) pool.check();
     }
     expect(refused).toBeGreaterThan(0);
@@ -100,6 +104,40 @@ test(
     pool.check();
   }),
 );
+
+function returnFree(pool: FramePool, size: FrameSize, most: number, now: number): number {
+  const frames: FrameNumber[] = [];
+  const count = pool.takeFree(size, frames, most);
+  for (let i = 0; i < count; i++) pool.giveClean(frames[i]!, size, now);
+  return count;
+}
+
+test("free frames of a split chunk give their memory back once, count as not resident, and are allocated last", () => {
+  const { pool } = memoryOf(4, 1);
+  const held = Array.from({ length: 4 }, () => pool.allocate(FrameSize.Medium, false));
+  const full = pool.residentBytes;
+  for (const frame of held.slice(0, 3)) pool.free(frame, FrameSize.Medium, 0);
+  expect(pool.residentBytes).toBe(full);
+  expect(returnFree(pool, FrameSize.Medium, 2, 0)).toBe(2);
+  pool.check();
+  expect(pool.residentBytes).toBe(full - (512 << 10));
+  // The one that is resident comes first.
+  expect(pool.allocate(FrameSize.Medium, false)).toBe(held[2]!);
+  expect(pool.residentBytes).toBe(full - (512 << 10));
+  expect(pool.allocate(FrameSize.Medium, false)).not.toBe(NO_FRAME);
+  expect(pool.residentBytes).toBe(full - (256 << 10));
+  expect(returnFree(pool, FrameSize.Medium, 8, 0)).toBe(0);
+  // While one is taken the chunk is not whole.
+  const taken: FrameNumber[] = [];
+  pool.free(held[2]!, FrameSize.Medium, 0);
+  expect(pool.takeFree(FrameSize.Medium, taken, 8)).toBe(1);
+  for (const frame of [held[3]!, held[0]!]) pool.free(frame, FrameSize.Medium, 0);
+  expect(pool.freeChunks).toBe(2);
+  pool.giveClean(taken[0]!, FrameSize.Medium, 9);
+  expect(pool.freeChunks).toBe(3);
+  expect(pool.framesOut).toBe(0);
+  pool.check();
+});
 
 test("freeing a frame twice, or as another size, fails an assertion", () => {
   const { pool } = memoryOf(4, 1);

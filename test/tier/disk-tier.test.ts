@@ -4,6 +4,7 @@
  * Method: an engine over files in memory, whose answers the test releases (engine.ts). A model of strings for random commands.
  */
 import { describe, expect, test } from "bun:test";
+import { Cell } from "../../src/server/cells.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 import { encodeCommand, escape, show } from "../support/resp.ts";
 import { TierEngine } from "./engine.ts";
@@ -213,6 +214,33 @@ test("files are compacted while values never cease to go to disk", () => {
   expect(engine.tier.compactor.compacted).toBeGreaterThan(3);
   for (let n = 0; n < 20; n++) expect(engine.wait("GET", `k${n}`)).toBe(`"${text(11_900 + n, 8000)}"`);
   for (let n = 0; n < 120; n++) expect(engine.wait("GET", `kept:${n}`)).toBe(`"${text(n, 3000)}"`);
+  engine.test.checkNow();
+});
+
+test("max_memory limits the process: what the runtime takes at times leaves less for the data", () => {
+  const MIB = 1 << 20;
+  const engine = new TierEngine({
+    settings: {
+      "storage.max_memory": 40 * MIB,
+      "storage.hybridlog_mutable_size": 64 * MIB,
+      "storage.hybridlog_readonly_size": 256 * MIB,
+    },
+  });
+  engine.test.checksEach = false;
+  const { cells, store } = engine.test.engine;
+  const inFrames = (): number => store.pool.framesOut * 8192;
+  for (let n = 0; n < 2500; n++) expect(engine.wait("SET", `k${n}`, text(n, 8000))).toBe("+OK");
+  expect(store.cold.files.totals().records).toBe(0);
+  expect(inFrames()).toBeGreaterThan(20 * MIB);
+  cells.set(Cell.outsidePeakBytes, 28 * MIB);
+  for (let round = 0; round < 60; round++) engine.spill();
+  expect(inFrames()).toBeLessThanOrEqual(12 * MIB);
+  const { records } = store.cold.files.totals();
+  expect(records).toBeGreaterThan(1000);
+  // Memory is not emptied beyond what is needed.
+  expect(records).toBeLessThan(2300);
+  for (let n = 0; n < 2500; n += 7) expect(engine.wait("GET", `k${n}`)).toBe(`"${text(n, 8000)}"`);
+  expect(inFrames()).toBeLessThanOrEqual(12 * MIB);
   engine.test.checkNow();
 });
 

@@ -808,7 +808,7 @@ const STORAGE = [
     runtime: true,
     redis: "maxmemory",
     aliases: ["storage.maxmemory", "server.maxmemory"],
-    doc: "Most memory for data. Above it, writes are refused or keys are evicted (see maxmemory_policy). 0: 75 % of the cgroup's limit or of the machine's memory.",
+    doc: "Most memory for data. Above it, writes are refused or keys are evicted (see maxmemory_policy). With a disk tier (tiering) it limits the resident memory of the process, without pages of files. 0: 75 % of the cgroup's limit or of the machine's memory.",
   }),
   key("storage.maxmemory_policy", {
     type: "enum",
@@ -872,7 +872,7 @@ const STORAGE = [
     default: true,
     redis: "disable-thp",
     redisForm: NOT_HUGE_PAGES,
-    doc: "Ask the system to back the regions with huge pages (madvise). No effect where that is not possible.",
+    doc: "Ask the system to back the regions with huge pages (madvise). No effect where that is not possible. With a disk tier no further ones are asked for once max_memory is reached.",
   }),
   key("storage.hybridlog_mutable_size", {
     type: "bytes",

@@ -111,12 +111,13 @@ export interface DoctorArguments {
   readonly server: ServerArguments;
   readonly json: boolean;
   readonly fix: boolean;
+  readonly disk: boolean;
 }
 
 /** Parses the arguments of `doctor`. It has the server's options, so that it checks what the server would use. */
 export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
   const { server, given } = parseServer(argv, optionsOf(commandSpec("doctor")));
-  return { server, json: given.has("json"), fix: given.has("fix") };
+  return { server, json: given.has("json"), fix: given.has("fix"), disk: given.has("disk") };
 }
 
 export interface DiagnosticsArguments {

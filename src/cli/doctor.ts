@@ -1,6 +1,7 @@
 /**
  * `ferrite doctor`: checks the configuration and the machine as a start would, and reports problems: what each means, and what
- * mends it. It only creates and removes a probe file in each directory that must be writable. With --fix it also mends what is
+ * mends it. It only creates and removes a probe file in each directory that must be writable. Where there is a disk tier, or with
+ * --disk, it measures the disk for a second. With --fix it also mends what is
  * safe to mend: directories that are missing, and files that others may read or change. Exit code 1 when there is an error.
  */
 import type { Config } from "../base/config/config.ts";
@@ -9,6 +10,7 @@ import { FileFailure } from "../base/files.ts";
 import { parseDoctorArguments, type ServerArguments } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
 import { checkAof } from "./doctor-aof.ts";
+import { checkDiskSpeed } from "./doctor-disk.ts";
 import { checkDirectories, checkStrayFiles } from "./doctor-files.ts";
 import { checkMachine } from "./doctor-machine.ts";
 import { checkAccess, checkPorts } from "./doctor-ports.ts";
@@ -18,12 +20,12 @@ import { realSurroundings, type Surroundings } from "./surroundings.ts";
 import { versionLine } from "./version.ts";
 
 export async function runDoctor(argv: readonly string[]): Promise<number> {
-  const { server, json, fix } = parseDoctorArguments(argv);
+  const { server, json, fix, disk } = parseDoctorArguments(argv);
   const mended: string[] = [];
-  let findings = await examineAll(server);
+  let findings = await examineAll(server, disk);
   if (fix) {
     mended.push(...repair(findings));
-    if (mended.length > 0) findings = await examineAll(server);
+    if (mended.length > 0) findings = await examineAll(server, disk);
   }
   const errors = findings.filter((finding) => finding.level === "error").length;
   const warnings = findings.filter((finding) => finding.level === "warning").length;
@@ -47,7 +49,7 @@ function textOf({ check, level, text, meaning, mend }: Finding): string {
 }
 
 /** Loads the configuration and runs all checks. */
-async function examineAll(server: ServerArguments): Promise<Finding[]> {
+async function examineAll(server: ServerArguments, measuresDisk: boolean): Promise<Finding[]> {
   const findings: Finding[] = [note("version", versionLine())];
   try {
     const loaded = load(server);
@@ -60,7 +62,7 @@ async function examineAll(server: ServerArguments): Promise<Finding[]> {
           mend: "ferrite --dump-config shows what is in force; docs/CONFIGURATION.md has all keys",
         }),
       );
-    findings.push(...(await examine(loaded.config, realSurroundings())));
+    findings.push(...(await examine(loaded.config, realSurroundings(), measuresDisk)));
   } catch (thrown) {
     if (!(thrown instanceof StartupError)) throw thrown;
     findings.push(
@@ -75,11 +77,12 @@ async function examineAll(server: ServerArguments): Promise<Finding[]> {
 }
 
 /** Runs all checks that need a loaded configuration. */
-export async function examine(config: Config, around: Surroundings): Promise<Finding[]> {
+export async function examine(config: Config, around: Surroundings, measuresDisk = false): Promise<Finding[]> {
   return [
     ...(await checkPorts(config, around)),
     ...checkTls(config, around.files, around.wallMs),
     ...checkDirectories(config, around),
+    ...(await checkDiskSpeed(config, around, measuresDisk)),
     ...checkAof(config, around),
     ...checkMachine(config, around),
     ...checkAccess(config),

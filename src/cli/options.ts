@@ -203,6 +203,7 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     doc: "check the configuration and the machine for problems",
     options: [
       option("json", "print the findings as JSON"),
+      option("disk", "measure the disk of the data directory, also without a disk tier; a second, 64 MiB"),
       option("fix", "make missing directories, and take rights from others that they must not have"),
     ],
     hasServerOptions: true,

@@ -4,8 +4,8 @@ import { release } from "node:os";
 import { dirname, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { errorCode, errorMessage } from "../base/errors.ts";
-import { readText, realFiles, type Files, type FileStat } from "../base/files.ts";
-import { lockFile } from "../memory/native.ts";
+import { readText, realFiles, type FileDescriptor, type Files, type FileStat } from "../base/files.ts";
+import { dropCached, lockFile } from "../memory/native.ts";
 
 export interface Surroundings {
   readonly files: Files;
@@ -24,6 +24,10 @@ export interface Surroundings {
   answersRedis(host: string, port: number): Promise<boolean>;
   /** Space of the file system with this directory; null = it cannot be read. */
   space(directory: string): { readonly usedShare: number; readonly freeBytes: number } | null;
+  /** Monotonic time. */
+  nowMs(): number;
+  /** Drops a file from the page cache, so that reads come from the disk. Returns false when it cannot. */
+  dropCached(file: FileDescriptor): boolean;
   /** Whether a process has locked the file. */
   lockOf(path: string): "free" | "taken" | "unknown" | "unreadable";
 }
@@ -40,6 +44,8 @@ export function realSurroundings(): Surroundings {
     tryListen,
     answersRedis,
     space,
+    nowMs: () => systemClock.monotonicMs(),
+    dropCached,
     lockOf,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * System calls that Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit, prctl. They are optional: where
+ * System calls that Bun has no API for, through bun:ffi: madvise, posix_fadvise, flock, setrlimit, getrlimit, prctl. They are optional: where
  * FFI does not load (or with FERRITE_FFI=0) each call reports that it did nothing, and the server works less efficiently.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -7,6 +7,8 @@ import { dlopen, FFIType, ptr } from "bun:ffi";
 const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const MADV_NOHUGEPAGE = 15;
+const FADV_RANDOM = 1;
+const FADV_DONTNEED = 4;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const RLIMIT_NOFILE = 7;
 const PR_SET_NAME = 15;
@@ -20,6 +22,7 @@ function load() {
         flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
         getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
         prctl: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
+        posix_fadvise: { args: [FFIType.i32, FFIType.i64, FFIType.i64, FFIType.i32], returns: FFIType.i32 },
         setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
       }).symbols;
     } catch {
@@ -48,6 +51,13 @@ export function releasePages(region: Uint8Array, offset: number, length: number)
 
 /** True when `releasePages` works on this system. */
 export const CAN_RELEASE = libc !== null;
+
+/** Drops the synced pages of an open file from the page cache, and turns reading ahead off. Returns false when it cannot. */
+export function dropCached(descriptor: number): boolean {
+  if (libc === null) return false;
+  libc.posix_fadvise(descriptor, 0, 0, FADV_RANDOM);
+  return libc.posix_fadvise(descriptor, 0, 0, FADV_DONTNEED) === 0;
+}
 
 /** The file in the data directory that a running server keeps locked. It contains the process id. */
 export const LOCK_FILE = "ferrite.lock";

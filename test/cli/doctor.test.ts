@@ -67,6 +67,8 @@ function scene(changed: Readonly<Record<string, string>> = {}, answers: Partial<
     tryListen: () => "",
     answersRedis: async () => false,
     space: () => ({ usedShare: 0.3, freeBytes: 100 * GIB }),
+    nowMs: () => performance.now(),
+    dropCached: () => true,
     lockOf: () => "free",
     ...answers,
   };

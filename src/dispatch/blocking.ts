@@ -17,6 +17,7 @@
  */
 import { Status } from "../base/status.ts";
 import { NO_ADDRESS } from "../store/address.ts";
+import { ColdFailure } from "../store/cold-stops.ts";
 import type { RecordType } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
@@ -42,6 +43,10 @@ export const Want = {
   GroupEntries: 6,
 } as const;
 export type Want = (typeof Want)[keyof typeof Want];
+
+/** Whether a value can be read now. */
+const Readable = { Yes: 0, Later: 1, No: 2 } as const;
+type Readable = (typeof Readable)[keyof typeof Readable];
 
 /**
  * Takes the wanted elements out of the key of argument 1, which holds a value of the right type, and writes the whole
@@ -414,10 +419,12 @@ export class Blocking {
   private serve(ready: readonly ReadyKey[]): void {
     const { call } = this;
     this.isServing = true;
+    const outer = call.cold.beginAtOnce();
     call.pushArguments(this.arguments, this.starts, this.lengths);
     // The list grows meanwhile: clients may wait for the key that BLMOVE pushes to.
     for (let i = 0; i < ready.length; i++) this.serveWaitedKey(ready[i]!.shard, ready[i]!.waitedKey);
     call.popArguments();
+    call.cold.endAtOnce(outer);
     this.isServing = false;
   }
   /** True while waiting clients are served: what changes is changed for them. */
@@ -450,6 +457,7 @@ export class Blocking {
       const exists = store.find() !== NO_ADDRESS;
       const want = wants[request.kind & WANT_MASK];
       if (want === undefined) continue;
+      if (exists && this.readability(shard, db, length) !== Readable.Yes) break;
       if (want.isReady !== null) {
         this.copyTarget(ref, length, request.targetBytes);
         const isReady = want.isReady(call, exists ? store.cursor.type : null);
@@ -465,7 +473,10 @@ export class Blocking {
           this.postpone(shard, db, length);
           break;
         }
+        const target = store.find() === NO_ADDRESS ? Readable.Yes : this.readability(shard, db, length);
+        if (target === Readable.Later) break;
         waiters.select(shard);
+        if (target === Readable.No) continue;
         waiters.openRequest(ref);
       }
       const { slot, kind, count } = request;
@@ -477,6 +488,22 @@ export class Blocking {
       waiters.select(shard);
     }
     waiters.dropIfEmpty(shard, waitedKey);
+  }
+
+  /**
+   * Makes the value of the record found readable if it is cold, before anything is taken for a client. Later: there is no
+   * memory, and the key is served in a later turn. No: it is damaged, and the client goes on waiting.
+   */
+  private readability(shard: Shard, db: number, length: number): Readable {
+    try {
+      this.store.cursor.makeReadable();
+      return Readable.Yes;
+    } catch (thrown) {
+      if (!(thrown instanceof ColdFailure)) throw thrown;
+      if (!thrown.isForMemory) return Readable.No;
+      this.postpone(shard, db, length);
+      return Readable.Later;
+    }
   }
 
   /** Copies the target of a request behind its key, as argument 2. */

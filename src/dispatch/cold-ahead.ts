@@ -5,16 +5,18 @@
  *   one key           the handler comes to the cold value: ColdMiss ─► locks released, parked ─► value read ─► runs again
  *   several keys,     all cold values of the declared keys are asked for before the handler runs, so that their reads
  *   EXEC, scripts     overlap ─► parked ─► runs again; other keys are read at once
+ *   several keys      values that come back whole do so before the handler begins
  *
  * A command of one key has changed nothing when it comes to its value; if it has, the value is read at once.
  *
  * Invariant
  *   COLD-1  a command that is parked has changed nothing (DISPATCH-2)
  */
-import { NO_ADDRESS } from "../store/address.ts";
-import { ColdFailure, ColdMiss } from "../store/cold.ts";
-import { isCold } from "../store/record.ts";
+import { type Address, NO_ADDRESS } from "../store/address.ts";
+import { ColdFailure, ColdMiss } from "../store/cold-stops.ts";
+import { comesBackWhole, isCold, RecordType, recordType } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
+import type { Reply } from "../protocol/reply.ts";
 import type { Call } from "./call.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { type CommandSpec, type Outcome, Parked, READONLY, Retry } from "./spec.ts";
@@ -31,6 +33,8 @@ const BLIND = new Set(
     "TIER|USAGE TIER|UNPIN TIER|DEMOTE"
   ).split(" "),
 );
+/** Commands that read strings alone: values of other types are not read for them. */
+const OF_STRINGS = new Set("MGET BITOP PFCOUNT PFMERGE LCS".split(" "));
 /** Commands behind the one that waits whose values are asked for as well. */
 const AHEAD_MAX = 64;
 
@@ -119,7 +123,39 @@ export class ColdAhead {
   lacksValues(spec: CommandSpec): boolean {
     if (BLIND.has(spec.name)) return false;
     this.keyArguments.find(this.call, spec, 0, this.call.argCount);
-    return this.lacks(this.keyArguments);
+    return this.lacks(this.keyArguments, OF_STRINGS.has(spec.name));
+  }
+
+  /** Runs the handler of a command with several keys. Throws ColdFailure before it has begun. */
+  run(spec: CommandSpec, reply: Reply): Outcome | void {
+    if (this.isOn) this.bringIn(spec);
+    return spec.run(this.call, reply);
+  }
+
+  /**
+   * Brings the cold values of the keys of a command with several keys back, as far as they come back when they are read, and
+   * sees that the others can be read. So the command fails before it has changed anything, or not at all. Throws
+   * ColdFailure. Selects keys.
+   */
+  private bringIn(spec: CommandSpec): void {
+    if (BLIND.has(spec.name)) return;
+    const { call, store } = this;
+    const { cold, cursor } = store;
+    const isOfStrings = OF_STRINGS.has(spec.name);
+    const keyspace = call.keyspaces.of(call.session.db);
+    this.keyArguments.find(call, spec, 0, call.argCount);
+    for (let n = 0; n < this.keyArguments.count; n++) {
+      const i = this.keyArguments.at[n]!;
+      if (call.argAt(i) < 0 || !call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) continue;
+      const address = this.findCold(keyspace, call.key, isOfStrings);
+      if (address === NO_ADDRESS) continue;
+      const { m } = store.segments;
+      const w = store.index.recordWord;
+      cold.reader!.verify(m, w);
+      if (!comesBackWhole(m, w)) continue;
+      store.selectRecord(keyspace, call.key, address);
+      cursor.makeReadable();
+    }
   }
 
   /** As lacksValues, for the `count` keys from argument `first` on. */
@@ -127,28 +163,41 @@ export class ColdAhead {
     const { keyArguments } = this;
     keyArguments.count = 0;
     keyArguments.findPlace(this.call, { first, last: first + count - 1, step: 1, flags: "" }, 0, first + count);
-    return this.lacks(keyArguments);
+    return this.lacks(keyArguments, false);
   }
 
-  private lacks(keys: KeyArguments): boolean {
-    const { call, store } = this;
+  private lacks(keys: KeyArguments, isOfStrings: boolean): boolean {
+    const { call } = this;
     const keyspace = call.keyspaces.of(call.session.db);
-    store.index.hintWord = -1;
     let lacks = false;
     for (let n = 0; n < keys.count; n++) {
       const i = keys.at[n]!;
       if (call.argAt(i) < 0 || !call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) continue;
-      if (this.lacksKey(keyspace, call.key)) lacks = true;
+      if (this.lacksKey(keyspace, call.key, isOfStrings)) lacks = true;
     }
     return lacks;
   }
 
-  private lacksKey(keyspace: number, key: Call["key"]): boolean {
-    const { index, segments, cold } = this.store;
-    const shard = this.store.shardOf(key.hashA);
-    if (index.find(shard, shard.keyspace(keyspace), key) === NO_ADDRESS) return false;
+  private lacksKey(keyspace: number, key: Call["key"], isOfStrings: boolean): boolean {
+    if (this.findCold(keyspace, key, isOfStrings) === NO_ADDRESS) return false;
+    const { index, segments, cold, section } = this.store;
     const w = index.recordWord;
-    return isCold(segments.m, w) && !cold.reader!.has(segments.m, w);
+    if (!cold.reader!.has(segments.m, w)) return true;
+    // It will take memory: the command waits for room.
+    return cold.isShort && comesBackWhole(segments.m, w) && !section.hasChanged;
+  }
+
+  /** Looks up the cold record of a key: `index.recordWord` of `segments.m`. Returns its address, NO_ADDRESS = no cold one. */
+  private findCold(keyspace: number, key: Call["key"], isOfStrings: boolean): Address {
+    const { index, segments } = this.store;
+    const shard = this.store.shardOf(key.hashA);
+    index.hintWord = -1;
+    const address = index.find(shard, shard.keyspace(keyspace), key);
+    if (address === NO_ADDRESS) return NO_ADDRESS;
+    const { m } = segments;
+    const w = index.recordWord;
+    const isMeant = isCold(m, w) && (!isOfStrings || recordType(m, w) === RecordType.String);
+    return isMeant ? address : NO_ADDRESS;
   }
 
   /**
@@ -160,13 +209,14 @@ export class ColdAhead {
     const { section } = store;
     const keyspace = call.keyspaces.of(call.session.db);
     const reader = store.cold.reader!;
-    store.index.hintWord = -1;
     reader.isAhead = true;
     const end = Math.min(prefetch.count, i + 1 + AHEAD_MAX);
     for (let n = i + 1; n < end; n++) {
       const key = prefetch.keyAt(n);
-      if (key === null || ((prefetch.specAt(n)?.flags ?? 0) & READONLY) === 0) continue;
-      section.tryWithin(store.shardOf(key.hashA), () => this.lacksKey(keyspace, key));
+      const spec = prefetch.specAt(n);
+      if (key === null || spec === null || spec === undefined) continue;
+      if ((spec.flags & READONLY) === 0 || BLIND.has(spec.name)) continue;
+      section.tryWithin(store.shardOf(key.hashA), () => this.lacksKey(keyspace, key, OF_STRINGS.has(spec.name)));
     }
     reader.isAhead = false;
   }

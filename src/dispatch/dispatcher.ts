@@ -625,7 +625,7 @@ export class Dispatcher implements TransactionHost {
     const { tracking } = call.session;
     if (tracking !== null) call.tracking.hear(call, reply);
     try {
-      const outcome = spec.run(call, reply) ?? Done;
+      const outcome = this.cold.run(spec, reply) ?? Done;
       if (tracking !== null) call.tracking.hasRun(call, outcome);
       if (store.changes !== changes && spec.effect === AS_SENT && call.effects.isAttached) call.effects.asSent(call);
       section.leave();

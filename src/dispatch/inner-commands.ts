@@ -7,7 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
-import { ColdFailure } from "../store/cold.ts";
+import { ColdFailure } from "../store/cold-stops.ts";
 import type { Section } from "../store/section.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
@@ -112,7 +112,7 @@ export class InnerCommands {
     const { at, handedOn } = reply;
     let outcome: Outcome = Done;
     try {
-      outcome = spec.run(call, reply) ?? Done;
+      outcome = (hasKey ? spec.run(call, reply) : this.runMany(reply)) ?? Done;
     } catch (thrown) {
       // A cold value that cannot be read fails its command alone, as long as that has changed nothing.
       if (!(thrown instanceof ColdFailure) || store.changes !== changes || reply.handedOn !== handedOn) throw thrown;
@@ -123,6 +123,13 @@ export class InnerCommands {
     const { tracking } = call.session;
     if (tracking !== null) call.tracking.remember(tracking, spec, false);
     if (spec.effect === Effect.AsSent && store.changes !== changes && effects.isAttached) effects.changed(call);
+  }
+
+  /** A command that may have several keys. */
+  private runMany(reply: Reply): Outcome | void {
+    const { call } = this;
+    const { spec } = call;
+    return isOfOneKey(spec, call.argCount) ? spec.run(call, reply) : call.cold.run(spec, reply);
   }
 
   /** Selects the only key of the command, or sees that it can have all its keys. Returns false when one is too long. */

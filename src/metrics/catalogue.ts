@@ -257,7 +257,7 @@ const ofTier = (read: (tier: TierFigures) => number) => (facts: Facts) =>
 const TIER: readonly Metric[] = [
   gauge(
     "ferrite_tier_cold_values",
-    "Strings in segment files of the disk tier.",
+    "Values in segment files of the disk tier.",
     ofTier((t) => t.values),
   ),
   gauge(

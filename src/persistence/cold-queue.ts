@@ -7,9 +7,13 @@
  *
  * The hand of the spiller and the walk both go in the order of SCAN, so the values of a batch lie near each other: one range
  * has many of them.
+ *
+ * The trees of a collection and the chunks of a string (store/cold-large.ts) are made of their image in the shard's heap, under
+ * its lock. The snapshot writes them as it writes those that were there, and they are gone again.
  */
 import { assert } from "../base/assert.ts";
-import { type ColdImage, Entry, ENTRY_UNIT_BYTES } from "../store/cold.ts";
+import { Entry, ENTRY_UNIT_BYTES } from "../store/cold.ts";
+import type { ColdImage } from "../store/cold-cursor.ts";
 import { ColdReferences } from "../store/cold-references.ts";
 import type { Key } from "../store/key.ts";
 import { type FoundRecord, RecordCursor } from "../store/record-cursor.ts";
@@ -26,6 +30,9 @@ const STEP_VALUES = 16;
 /** With more references the walk rests, and with more still the writes of clients that would add some. */
 const WALK_REFERENCES = 4 * BATCH;
 const WRITE_REFERENCES = 64 * BATCH;
+
+/** Takes a record of a database. */
+type RecordTaker = (at: FoundRecord, database: number) => void;
 
 interface Batch {
   readonly references: ColdReferences;
@@ -130,18 +137,21 @@ export class ColdQueue {
   }
 
   /**
-   * Writes some of the values that are read: `write` takes a record, which is valid until it returns. Returns false when none
-   * are. Throws ColdFailure.
+   * Writes some of the values that are read: `record` takes a record, which is valid until it returns, and `whole` one whose
+   * shard is locked. Returns false when none are, or a shard has no memory or is locked. Throws ColdFailure.
    */
-  write(write: (at: FoundRecord, database: number) => void): boolean {
+  write(record: RecordTaker, whole: RecordTaker): boolean {
     const [range] = this.ranges;
     if (range?.isRead !== true) return false;
-    for (let left = STEP_VALUES; left > 0 && range.next < range.end; left--) this.writeNext(range, write);
+    const { next } = range;
+    for (let left = STEP_VALUES; left > 0 && range.next < range.end; left--) {
+      if (!this.writeNext(range, record, whole)) return range.next > next;
+    }
     if (range.next === range.end) this.finish(range);
     return true;
   }
 
-  private writeNext(range: Range, write: (at: FoundRecord, database: number) => void): void {
+  private writeNext(range: Range, record: RecordTaker, whole: RecordTaker): boolean {
     const { entry } = this;
     const { references, order } = range.batch;
     const n = order[range.next]!;
@@ -155,11 +165,28 @@ export class ColdQueue {
     if (fault !== "") throw this.store.cold.reader!.failed(range.file, offset, fault);
     if (bytes > this.image.b.length) this.image = newImage(bytes);
     range.image.b.copy(this.image.b, 0, from, from + bytes);
+    const database = references.database(n);
     references.open(n, this.at, this.key, this.image);
-    write(this.at, references.database(n));
+    if (!this.at.isCold) record(this.at, database);
+    else if (!this.writeWhole(database, whole)) return false;
     references.unpin(n);
     range.next++;
     this.count--;
+    return true;
+  }
+
+  /** Writes the value of which `image` has the image, once it is in the shard's heap. Returns false when it cannot be. */
+  private writeWhole(database: number, whole: RecordTaker): boolean {
+    const { store, at, image } = this;
+    const { cold, section } = store;
+    let isWritten = false;
+    section.tryWithin(at.shard, () => {
+      isWritten = cold.lend(at, image);
+      if (!isWritten) return;
+      whole(at, database);
+      cold.large.giveBack(0);
+    });
+    return isWritten;
   }
 
   private finish(range: Range): void {

@@ -4,7 +4,7 @@ import type { Config } from "../base/config/config.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import { REDIS_VERSION } from "../dispatch/services.ts";
 import type { Address } from "../store/address.ts";
-import { ColdFailure } from "../store/cold.ts";
+import { ColdFailure } from "../store/cold-stops.ts";
 import type { Key } from "../store/key.ts";
 import { bucketCount, keyCount } from "../store/keyspace.ts";
 import { keyAt, keyBytes } from "../store/record.ts";
@@ -52,12 +52,10 @@ export function writeDataset(
   const records = new RecordWriter(target.store, target.collections, format, config);
   const key = target.store.newKey();
   writer.header(format.version, fields, libraries);
-  target.store.cold.keepingCold(() => {
-    for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
-      writer.database(database, keys, expires);
-      writeDatabase(target, writer, records, key, database);
-    }
-  });
+  for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
+    writer.database(database, keys, expires);
+    writeDatabase(target, writer, records, key, database);
+  }
   writer.finish();
   return records.dropped;
 }
@@ -76,8 +74,10 @@ function writeDatabase(target: LoadTarget, writer: RdbWriter, records: RecordWri
         const w = segments.locate(shard, address);
         key.loadWords(segments.m, keyAt(segments.m, w), keyBytes(segments.m, w));
         store.selectRecord(keyspace, key, address);
-        makeReadable(store);
-        records.write(store.cursor, writer);
+        store.cold.keepingCold(() => {
+          makeReadable(store);
+          records.write(store.cursor, writer);
+        });
       }
     }
   }

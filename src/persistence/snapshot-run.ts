@@ -13,7 +13,7 @@
  */
 import type { Config } from "../base/config/config.ts";
 import type { Call } from "../dispatch/call.ts";
-import { ColdFailure } from "../store/cold.ts";
+import { ColdFailure } from "../store/cold-stops.ts";
 import { Collections } from "../store/collections.ts";
 import type { FoundRecord } from "../store/record-cursor.ts";
 import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
@@ -144,6 +144,7 @@ export class SnapshotRun implements SnapshotSink {
     this.records!.write(at, this.short.writer);
     this.short.end();
   };
+  private readonly whole = (at: FoundRecord, database: number): void => this.snapshot.hand(at, database);
   cold(at: FoundRecord, database: number): void {
     this.coldQueue.add(at, database);
   }
@@ -195,7 +196,7 @@ export class SnapshotRun implements SnapshotSink {
     if (coldQueue.count === 0) return false;
     coldQueue.read(false);
     try {
-      return coldQueue.write(this.record);
+      return coldQueue.write(this.record, this.whole);
     } catch (thrown) {
       if (!(thrown instanceof ColdFailure)) throw thrown;
       this.snapshot.state.discard();

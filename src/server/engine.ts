@@ -517,6 +517,7 @@ function tierSettings(config: Config): TierSettings {
     fileBytes: config.number("storage.tier_segment_size"),
     diskBytesMax: config.number("storage.max_disk"),
     valueBytesMin: config.number("storage.tier_min_value_size"),
+    valueBytesMax: config.number("storage.tier_max_value_size"),
     readBytesKept: config.number("storage.tier_read_buffer"),
     promotes: config.flag("storage.tier_promotion"),
     deadFraction: config.number("storage.compaction_threshold"),

@@ -11,10 +11,11 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Address } from "./address.ts";
-import { type ColdImage, coldFile, coldOffset, entryBytes } from "./cold.ts";
+import { coldFile, coldOffset, entryBytes } from "./cold.ts";
+import type { ColdImage } from "./cold-cursor.ts";
 import type { ColdFiles } from "./cold-files.ts";
 import type { Key } from "./key.ts";
-import { IMAGE_KEY_WORD, keyAt, keyBytes, valueBytes } from "./record.ts";
+import { comesBackWhole, IMAGE_KEY_WORD, keyAt, keyBytes, valueBytes } from "./record.ts";
 import type { FoundRecord, RecordCursor } from "./record-cursor.ts";
 import type { Store } from "./store.ts";
 
@@ -85,7 +86,10 @@ export class ColdReferences {
     return order.sort((a, b) => this.file(a) - this.file(b) || this.offset(a) - this.offset(b));
   }
 
-  /** Moves `at` to the image of record `n`: `image` has its entry. The cursor's key becomes the record's. */
+  /**
+   * Moves `at` to the image of record `n`: `image` has its entry. The cursor's key becomes the record's. A value that comes back
+   * whole is still cold then.
+   */
   open(n: number, at: RecordCursor, key: Key, image: ColdImage): void {
     const w = this.wordOf(n);
     key.loadWords(image.m, IMAGE_KEY_WORD, keyBytes(this.m, w));
@@ -94,7 +98,7 @@ export class ColdReferences {
     at.address = this.m[w + ADDRESS]! as Address;
     at.m = this.m;
     at.w = w;
-    at.moveToImage(image);
+    if (!comesBackWhole(at.m, w)) at.moveToImage(image);
   }
 
   clear(): void {

@@ -25,6 +25,7 @@ import {
   ENCODING_MASK,
   Encoding,
   HAS_TIMED,
+  NO_REGION,
   type RecordType,
   rawCapacity,
   rawValueAt,
@@ -205,6 +206,7 @@ export abstract class Collection implements PackedHost {
 
   private locatePacked(at: FoundRecord): void {
     this.region = at.region;
+    if (this.region === NO_REGION) this.pages.useRecord(at);
     this.base = rawValueAt(at.m, at.w);
     this.end = this.base + at.valueBytes;
   }

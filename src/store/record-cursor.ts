@@ -27,8 +27,10 @@ import {
   hasDeadlineWords,
   hasKey,
   isDead,
+  isCold,
   isGrown,
   isImage,
+  NO_REGION,
   nodeOf,
   rawValueAt,
   recordEncoding,
@@ -42,7 +44,8 @@ import {
 import type { Segments } from "./segments.ts";
 import type { KeyspaceRef, Shard } from "./shard.ts";
 import { assert, CHECKS } from "../base/assert.ts";
-import type { ColdImage, ColdValues } from "./cold.ts";
+import type { ColdValues } from "./cold.ts";
+import type { ColdImage } from "./cold-cursor.ts";
 import type { Key } from "./key.ts";
 
 /** Length of an Int value. */
@@ -116,6 +119,12 @@ export class RecordCursor {
     this.m = m;
     this.b = b;
   }
+  /** Moves to a copy of the record, whose cold value is borrowed (cold-large.ts). The address stays. */
+  moveToBorrower({ m, b }: ColdImage): void {
+    this.w = 0;
+    this.m = m;
+    this.b = b;
+  }
   /** Moves from an image back to the record itself, if the cursor is on one. */
   leaveImage(): void {
     if (isImage(this.m, this.w)) this.moveTo(this.address, this.segments.locate(this.shard, this.address));
@@ -128,20 +137,20 @@ export class RecordCursor {
     return recordType(this.m, this.w);
   }
   /**
-   * How the value is encoded, for a caller that reads it: a cold value is made readable first, as Raw. Throws ColdMiss or
-   * ColdFailure (cold.ts).
+   * How the value is encoded, for a caller that reads it: a cold value is made readable first. Throws ColdMiss or ColdFailure
+   * (cold.ts).
    */
   get encoding(): Encoding {
     const encoding = recordEncoding(this.m, this.w);
-    return encoding === Encoding.Cold ? this.bringIn() : encoding;
+    return encoding >= Encoding.Cold ? this.bringIn() : encoding;
   }
-  /** As `encoding`, for a caller that does not read the value: it may be Cold. */
+  /** As `encoding`, for a caller that does not read the value: it may be cold. */
   get storedEncoding(): Encoding {
     return recordEncoding(this.m, this.w);
   }
   /** Makes the value readable, as `encoding` does, before anything is changed. */
   makeReadable(): void {
-    if (recordEncoding(this.m, this.w) === Encoding.Cold) this.bringIn();
+    if (isCold(this.m, this.w)) this.bringIn();
   }
   private bringIn(): Encoding {
     this.cold.bringIn(this);
@@ -180,9 +189,13 @@ export class RecordCursor {
     if (CHECKS) this.check();
     return nodeOf(this.m, this.w);
   }
-  /** Number of the region that the record lies in. */
+  /** True while the value is in a segment file and was not made readable. */
+  get isCold(): boolean {
+    return isCold(this.m, this.w);
+  }
+  /** Number of the region that the record lies in, NO_REGION for an image. */
   get region(): number {
-    return this.segments.regionOf(this.shard, this.address);
+    return isImage(this.m, this.w) ? NO_REGION : this.segments.regionOf(this.shard, this.address);
   }
 
   setValueBytes(bytes: number): void {
@@ -220,5 +233,5 @@ export class RecordCursor {
 
 /** The cursor as all code but the store sees it. */
 export type FoundRecord = Readonly<
-  Omit<RecordCursor, "moveTo" | "moveToImage" | "leaveImage" | "look" | "leave" | "hide">
+  Omit<RecordCursor, "moveTo" | "moveToImage" | "moveToBorrower" | "leaveImage" | "look" | "leave" | "hide">
 >;

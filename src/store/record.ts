@@ -3,12 +3,12 @@
  *
  *   word 0 │ capacity in units (16) │ type (4) │ encoding (4) │ flags (8) │
  *        1 │ key bytes (18) │ keyspace (14) │
- *        2 │ value bytes (Raw, Cold), total bytes (Chunked), 8 (Int), 0 (Tree) │
+ *        2 │ value bytes (Raw, cold), total bytes (Chunked), 8 (Int), 0 (Tree) │
  *        3 │ access clock (24) │ number of the collection's Redis encoding (7) │ members have deadlines (1) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
  *        5 │ deadline: high 22 bits │ wheel bucket of its timer entry (10) │ ]
- *      [ . │ Int: low word     Chunked, Tree: address of the node or root    Cold: number of the file │ not with Raw
- *        . │ Int: high word    Cold: offset in the file, in units    else 0 │ ]
+ *      [ . │ Int: low word     Chunked, Tree: address of the node or root    cold: number of the file │ not with Raw
+ *        . │ Int: high word    cold: offset in the file, in units    else 0 │ ]
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
  *
@@ -38,9 +38,9 @@ export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 /**
  * Raw: the value lies in the record. The others take two words: an integer, a chunked string's node, a collection's root, or
- * where a cold value lies in a segment file.
+ * where a cold value lies in a segment file: one that was Raw (Cold), Chunked or Tree.
  */
-export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3, Cold: 4 } as const;
+export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3, Cold: 4, ColdChunked: 6, ColdTree: 7 } as const;
 export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;
@@ -71,6 +71,9 @@ assert(
   (HEADER_WORDS + 4) * 4 + KEY_BYTES_MAX + INLINE_VALUE_MAX * 1.5 < RECORD_UNITS_MAX * UNIT_BYTES,
   "any record fits",
 );
+
+/** In place of the number of a region: the record is an image, outside all regions. */
+export const NO_REGION = -1;
 
 const CAPACITY_MASK = RECORD_UNITS_MAX;
 const TYPE_SHIFT = 16;
@@ -113,9 +116,24 @@ export function markGrown(m: Int32Array, w: number): void {
 export function hasDeadlineWords(m: Int32Array, w: number): boolean {
   return (m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) !== 0;
 }
-/** True when the value is in a segment file. */
+/** True when the value is in a segment file, in whatever form. */
 export function isCold(m: Int32Array, w: number): boolean {
   return (m[w]! & COLD_BIT) !== 0;
+}
+/** True when a cold value comes back into memory when it is read, rather than to be read from an image (cold-large.ts). */
+export function comesBackWhole(m: Int32Array, w: number): boolean {
+  return recordEncoding(m, w) > Encoding.Cold;
+}
+/** True when the value is a chunked string, in memory or cold. */
+export function isChunkedForm(m: Int32Array, w: number): boolean {
+  return (recordEncoding(m, w) & ~Encoding.Cold) === Encoding.Chunked;
+}
+/** The value, Chunked or Tree, is cold from now on, or in memory. */
+export function markCold(m: Int32Array, w: number): void {
+  m[w] = (m[w]! | COLD_BIT) & ~(READ_ONCE << FLAGS_SHIFT);
+}
+export function markInMemory(m: Int32Array, w: number): void {
+  m[w] = m[w]! & ~(COLD_BIT | (READ_ONCE << FLAGS_SHIFT));
 }
 /** True when the words are an image of a record whose value is cold. */
 export function isImage(m: Int32Array, w: number): boolean {
@@ -345,6 +363,21 @@ export function writeImageHead(m: Int32Array, w: number, image: Int32Array): num
   image[at] = headerWord(units, recordType(m, w), Encoding.Raw, flags | IMAGE);
   for (let i = 1; i < words; i++) image[at + i] = m[w + i]!;
   return at;
+}
+/**
+ * Writes a copy of the cold record at `w`, Chunked or Tree, to the begin of `copy`: an image as well. Its value is at `node`, and
+ * its key in `image` from IMAGE_KEY_WORD on.
+ */
+export function writeBorrower(m: Int32Array, w: number, image: Int32Array, copy: Int32Array, node: Ref): void {
+  const encoding = (recordEncoding(m, w) & ~Encoding.Cold) as Encoding;
+  const flags = recordFlags(m, w) & KEPT_FLAGS;
+  const head = keyAt(m, w) - w;
+  const keyWords = (keyBytes(m, w) + 3) >>> 2;
+  for (let i = 1; i < head; i++) copy[i] = m[w + i]!;
+  for (let i = 0; i < keyWords; i++) copy[head + i] = image[IMAGE_KEY_WORD + i]!;
+  copy[0] = headerWord(unitsFor(flags, encoding, keyBytes(m, w), 0), recordType(m, w), encoding, flags | IMAGE);
+  setFixed(copy, 0, node, 0);
+  if (encoding === Encoding.Tree) setValueBytes(copy, 0, 0);
 }
 /**
  * Writes the head of a record of `units` that takes the place of the one at `from` and has another `encoding`: the type, the

@@ -24,6 +24,7 @@
  *   SECTION-5  at most one thread waits for locks out of order and without a bound: the holder of the script lock. All others
  *              give up after their budget and release what they hold, so it always gets them
  */
+import { ColdStop } from "./cold-stops.ts";
 import { Mutating, type Shard } from "./shard.ts";
 import type { Ref } from "../structures/pages.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
@@ -456,7 +457,7 @@ export class Section {
   }
 
   /** True when a shard that is held has changed data. */
-  private get hasChangedData(): boolean {
+  get hasChangedData(): boolean {
     for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).mutating === Mutating.Data) return true;
     return false;
   }
@@ -540,7 +541,9 @@ export class Section {
    */
   failed(error: unknown): unknown {
     if (error instanceof FatalError || this.heldCount === 0) return error;
-    if (error instanceof BrokenInvariant || this.hasChanged) return new FatalError(error);
+    // At a cold value everything is as it was, or whole elsewhere.
+    const isBroken = error instanceof ColdStop ? this.hasChangedData : this.hasChanged;
+    if (error instanceof BrokenInvariant || isBroken) return new FatalError(error);
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = this.addsLocks = false;

@@ -10,6 +10,7 @@ import {
   deadline,
   filedIn,
   hasDeadlineWords,
+  isCold,
   isDead,
   keyAt,
   keyBytes,
@@ -18,6 +19,7 @@ import {
 } from "./record.ts";
 import type { Shard } from "./shard.ts";
 import { assert } from "../base/assert.ts";
+import { coldFile } from "./cold.ts";
 import type { Key } from "./key.ts";
 import type { Store } from "./store.ts";
 
@@ -54,7 +56,9 @@ function checkKeyspace(store: Store, shard: Shard, keyspace: number): void {
       assert(store.shardOf(key.hashA) === shard, "a key lies in its shard");
       assert(bucketOf(shard.c, ks, key.hashB) === bucket, "a key lies in its bucket");
       store.selectRecord(keyspace, key, address);
-      if (recordType(m, w) !== RecordType.String && store.openCollection !== null) checkCollection(store, key);
+      // What a segment file has is checked when it is read.
+      if (isCold(m, w)) assert(store.cold.files.isOpen(coldFile(m, w)), "a cold value is in a file that is there");
+      else if (recordType(m, w) !== RecordType.String && store.openCollection !== null) checkCollection(store, key);
       if (deadline(m, w) === 0) continue;
       expires++;
       // Without room for an entry when it was set, there is none.

@@ -45,6 +45,7 @@ import type { FramePool } from "../memory/frame-pool.ts";
 import { hasGaps, KEY_OVERFLOW, KeyForm, Page, VALUE_OVERFLOW } from "../structures/page.ts";
 import { STRING_CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
+import { NO_REGION } from "./record.ts";
 import type { Section } from "./section.ts";
 
 /** Longest overflow key or value that is one block; longer ones are chunked (large.ts). */
@@ -87,6 +88,7 @@ export class ShardPages implements Pages {
     this.f = arena.doubles[0]!;
     this.region = 0;
     this.overflowBytes = this.b;
+    this.image = { b: this.b, h: this.h, m: this.m, f: this.f };
   }
 
   /** Works in `shard` from now on. */
@@ -94,9 +96,30 @@ export class ShardPages implements Pages {
     this.shard = shard;
   }
 
-  /** Makes `b`, `h`, `m` and `f` the views of `region`. */
+  /** Makes `b`, `h`, `m` and `f` the views of the memory that the record which `at` is on lies in. */
+  useRecord(at: { readonly region: number; readonly m: Int32Array; readonly b: Buffer }): void {
+    const { region } = at;
+    if (region !== NO_REGION) return this.useRegion(region);
+    this.image.m = at.m;
+    this.image.b = at.b;
+    this.image.h = new Uint16Array(at.m.buffer);
+    this.image.f = new Float64Array(at.m.buffer);
+    this.useImage();
+  }
+  private useImage(): void {
+    this.m = this.image.m;
+    this.b = this.image.b;
+    this.h = this.image.h;
+    this.f = this.image.f;
+    this.region = NO_REGION;
+  }
+  /** Views of the last image of a record. */
+  private readonly image: Pick<Pages, "b" | "h" | "m" | "f">;
+
+  /** Makes `b`, `h`, `m` and `f` the views of `region`, or with NO_REGION those of the last image. */
   useRegion(region: number): void {
     if (region === this.region) return;
+    if (region === NO_REGION) return this.useImage();
     this.m = this.arena.wordsOf(region);
     this.b = this.arena.bytesOf(region);
     this.h = this.arena.halves[region]!;

@@ -199,7 +199,7 @@ export class Snapshot {
   }
 
   private emit(shard: Shard, address: Address, m: Int32Array, w: number): void {
-    const { store, at, key, state, sink } = this;
+    const { at, key, state, sink } = this;
     flipParity(m, w);
     const keyspace = keyspaceOf(m, w);
     const database = state.databaseOf(keyspace);
@@ -210,8 +210,14 @@ export class Snapshot {
     at.keyspace = keyspace;
     at.moveTo(address, w);
     if (isCold(m, w)) return sink.cold(at, database);
+    this.hand(at, database);
+  }
+
+  /** Hands a record whose value is in memory to the sink, under the lock. */
+  hand(at: FoundRecord, database: number): void {
+    const { sink } = this;
     if (sink.isLarge(at)) {
-      const pin = store.large.pinForSnapshot(shard);
+      const pin = this.store.large.pinForSnapshot(at.shard);
       // With all pins in use even a large value is written under the lock.
       if (pin >= 0) return sink.pinned(at, database, pin);
     }

@@ -69,6 +69,7 @@ import { AccessDates } from "./access.ts";
 import { StoreCounters } from "./counters.ts";
 import { ColdFiles } from "./cold-files.ts";
 import { ColdValues } from "./cold.ts";
+import { ColdLarge } from "./cold-large.ts";
 import { Deadlines, type DueKeys } from "./deadlines.ts";
 import { ExpiryMode } from "./expiry-mode.ts";
 import { Garbage } from "./garbage.ts";
@@ -203,7 +204,8 @@ export class Store implements DueKeys {
       this.pages.select(shard);
       this.pages.release(oldest, AT_ONCE);
     };
-    this.cold = new ColdValues(new ColdFiles(control), this.segments, this.index, this.log, this.section);
+    const coldLarge = new ColdLarge(this.large, this.newPages(), this.section, this, this.memberSeed);
+    this.cold = new ColdValues(new ColdFiles(control), coldLarge, this.segments, this.index, this.log, this.section);
     this.at = new RecordCursor(this.segments, this.cold, this.newKey(), this.shards[0]!, true);
     this.cursor = this.at;
   }
@@ -549,7 +551,7 @@ export class Store implements DueKeys {
       const from = at.rawAt;
       at.b.copy(this.rawBytes, 0, from, from + length);
     }
-    const keeps = encoding === Encoding.Cold ? KEEPS_VALUE | KEEPS_COLD : KEEPS_VALUE;
+    const keeps = encoding >= Encoding.Cold ? KEEPS_VALUE | KEEPS_COLD : KEEPS_VALUE;
     const status = this.place(type, encoding, isRaw ? length : 0, slackBytes, deadlineMs, how | keeps);
     if (status < 0) return status;
     const { m, w } = at;
@@ -566,8 +568,9 @@ export class Store implements DueKeys {
 
   /** Makes the record found ready for its bytes to be changed where they are. Returns 0, or Status with nothing changed. */
   beginInPlace(): number {
+    // A cold value may come back into its record.
+    if (!this.isMutable) this.at.makeReadable();
     if (!this.isMutable) {
-      this.at.makeReadable();
       const status = this.relocate(this.at.deadlineMs, 0, PLAIN);
       if (status < 0) return status;
     }
@@ -656,7 +659,7 @@ export class Store implements DueKeys {
       this.pages.select(shard);
       this.pages.freeCollection(nodeOf(m, w));
       this.counters.lazyFreed++;
-    } else if (encoding === Encoding.Cold) {
+    } else if (encoding >= Encoding.Cold) {
       this.cold.release(m, w);
     }
   }
@@ -678,7 +681,7 @@ export class Store implements DueKeys {
     this.removeUnasked(KeyEvent.Expired);
   }
   expireMembers(limit: number): number {
-    return this.openCollection!().expireMembers(limit);
+    return this.cold.visit(this.at, this.nowMs, () => this.openCollection!().expireMembers(limit));
   }
 
   /** The key found is due. */

@@ -74,7 +74,7 @@ export class ValueTransfer {
     } else if (this.encoding !== Encoding.Raw) {
       this.node = cursor.node;
     } else if (this.type !== RecordType.String) {
-      this.source.useRegion(cursor.region);
+      this.source.useRecord(cursor);
       this.page.copyFrom(this.type, cursor.rawAt, cursor.rawAt + this.length);
     } else {
       if (this.length > this.bytes.length) this.bytes = Buffer.allocUnsafe(this.length);
@@ -153,7 +153,7 @@ export class ValueTransfer {
     const status = store.place(this.type, Encoding.Raw, bytes, 0, deadlineMs, PLAIN);
     if (status < 0) return status;
     cursor.setValueBytes(bytes);
-    this.source.useRegion(cursor.region);
+    this.source.useRecord(cursor);
     page.writeTo(cursor.rawAt, cursor.rawAt + bytes);
     return 0;
   }

@@ -11,10 +11,6 @@
 import { assert } from "../base/assert.ts";
 import { FileFailure } from "../base/files.ts";
 import {
-  COLD_MISS,
-  type ColdCursor,
-  ColdFailure,
-  type ColdImage,
   type ColdReader,
   type ColdWaits,
   Entry,
@@ -23,6 +19,8 @@ import {
   coldOffset,
   entryBytes,
 } from "../store/cold.ts";
+import type { ColdImage } from "../store/cold-cursor.ts";
+import { COLD_MISS, ColdFailure } from "../store/cold-stops.ts";
 import { keyBytes, valueBytes } from "../store/record.ts";
 import { type OpenSegment, type SegmentFiles, segmentName } from "./segment-files.ts";
 
@@ -80,8 +78,7 @@ export class SegmentReader implements ColdReader {
     this.keptMax = keptMax;
   }
 
-  imageOf(at: ColdCursor, mayWait: boolean): ColdImage {
-    const { m, w } = at;
+  imageOf(m: Int32Array, w: number, mayWait: boolean): ColdImage {
     const place = placeOf(m, w);
     const fetch = this.fetches.get(place);
     if (fetch?.isRead === true) return this.use(fetch);
@@ -98,6 +95,16 @@ export class SegmentReader implements ColdReader {
     if (fetch?.isRead === true) return true;
     this.ask(fetch, place, m, w);
     return false;
+  }
+
+  verify(m: Int32Array, w: number): void {
+    const fetch = this.fetches.get(placeOf(m, w));
+    if (fetch?.isRead === true && fetch.failure !== "") this.use(fetch);
+  }
+
+  discard(m: Int32Array, w: number): void {
+    const fetch = this.fetches.get(placeOf(m, w));
+    if (fetch?.isRead === true) this.drop(fetch);
   }
 
   /** The client of the command at work waits for what that has asked for. Returns false when it asked for nothing. */

@@ -36,6 +36,8 @@ export class Compactor {
   /** Bytes of the file in the buffer, from `position` on, that were not dealt with. */
   private held = 0;
   private heldAt = 0;
+  /** The next entry is longer than a step. */
+  private isLong = false;
   private readonly entry = new Entry();
   private readonly key: Key;
 
@@ -85,7 +87,8 @@ export class Compactor {
   }
 
   private read(file: OwnFile): void {
-    const wanted = Math.min(this.stepBytes, BATCH_BYTES, file.units * ENTRY_UNIT_BYTES - this.position);
+    const most = this.isLong ? BATCH_BYTES : Math.min(this.stepBytes, BATCH_BYTES);
+    const wanted = Math.min(most, file.units * ENTRY_UNIT_BYTES - this.position);
     let segment: ReturnType<SegmentFiles["open"]>;
     try {
       segment = this.segments.open(file.number);
@@ -131,6 +134,7 @@ export class Compactor {
       );
       return false;
     }
+    this.isLong = this.held > 0 && this.heldAt === 0;
     this.held = 0;
     return true;
   }

@@ -23,8 +23,9 @@ export interface TierSettings {
   readonly fileBytes: number;
   /** Most bytes of all segment files, 0 = no limit. */
   readonly diskBytesMax: number;
-  /** Shortest value that goes to disk. */
+  /** Shortest value that goes to disk, and the longest of those that do not lie in their record. */
   readonly valueBytesMin: number;
+  readonly valueBytesMax: number;
   /** Bytes of values read back that a worker keeps for commands. */
   readonly readBytesKept: number;
   /** A value that is read again comes back into memory. */
@@ -92,6 +93,7 @@ export class DiskTier implements WriterHost {
     this.reader.keptMax = settings.readBytesKept;
     this.writer.fileBytesMax = settings.fileBytes;
     this.spiller.valueBytesMin = settings.valueBytesMin;
+    this.spiller.valueBytesMax = settings.valueBytesMax;
     this.compactor.deadFraction = settings.deadFraction;
     this.compactor.stepBytes = Math.max(ENTRY_BYTES_MAX, Math.floor((settings.compactionRate * TICK_MS) / 1000));
     this.store.cold.promotes = settings.promotes;
@@ -123,6 +125,7 @@ export class DiskTier implements WriterHost {
   /** Values come back into memory when they are read again, or not: memory is short. */
   set hasRoom(hasRoom: boolean) {
     this.store.cold.promotes = hasRoom && this.settings.promotes;
+    this.store.cold.isShort = !hasRoom && this.mayHelp;
   }
 
   // ---- clients that wait ----

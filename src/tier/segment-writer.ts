@@ -13,20 +13,10 @@ import { FileFailure } from "../base/files.ts";
 import { type Address, NO_ADDRESS } from "../store/address.ts";
 import { coldFile, coldOffset, ENTRY_UNIT_BYTES, entryUnits } from "../store/cold.ts";
 import type { Key } from "../store/key.ts";
-import {
-  Encoding,
-  isCold,
-  isPinned,
-  keyBytes,
-  RecordType,
-  rawValueAt,
-  recordEncoding,
-  recordType,
-  valueBytes,
-} from "../store/record.ts";
+import { Encoding, isCold, isPinned, keyBytes, rawValueAt, recordEncoding, valueBytes } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
-import { Batch, type Demotion, type OwnFile } from "./batch.ts";
+import { Batch, BATCH_BYTES, type Demotion, type OwnFile } from "./batch.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 /** Items between two readings of the clock. */
@@ -172,21 +162,36 @@ export class SegmentWriter {
     this.free.push(batch);
   }
 
-  /** Puts the value of the Raw record at `w` into a batch. Returns false when there is no batch for it now. */
-  take(shard: number, keyspace: number, m: Int32Array, b: Buffer, w: number): boolean {
-    const length = valueBytes(m, w);
-    const units = entryUnits(keyBytes(m, w), length);
+  /** Puts the value of the record at `w` into a batch. Returns false when there is no batch for it now. */
+  take(shard: Shard, keyspace: number, m: Int32Array, b: Buffer, w: number): boolean {
     let batch = this.batch();
-    if (batch !== null && !batch.hasRoom(units)) {
+    if (batch === null) return false;
+    let units = this.writeEntry(batch, shard, m, b, w);
+    if (units === 0) {
       this.flush();
       batch = this.batch();
+      if (batch === null) return false;
+      units = this.writeEntry(batch, shard, m, b, w);
+      // Names of consumers are not counted before: the value is longer than it seemed, and stays in memory.
+      if (units === 0) return true;
     }
-    if (batch === null) return false;
     batch.openFree();
-    batch.entry.write(m, b, w, batch.file!.number, batch.nextUnit);
-    batch.add(shard, keyspace, units, 0, 0);
-    this.pendingBytes += length;
+    this.pendingBytes += batch.entry.valueBytes;
+    batch.add(shard.number, keyspace, units, 0, 0);
     return true;
+  }
+
+  /** Writes the entry of the record at `w` to the free part of a batch. Returns its units, 0 = no room. */
+  private writeEntry(batch: Batch, shard: Shard, m: Int32Array, b: Buffer, w: number): number {
+    const { large } = this.store.cold;
+    const isRaw = recordEncoding(m, w) === Encoding.Raw;
+    if (!batch.hasRoom(entryUnits(keyBytes(m, w), isRaw ? valueBytes(m, w) : 1))) return 0;
+    batch.openFree();
+    const { entry } = batch;
+    if (isRaw) return entry.write(m, b, w, batch.file!.number, batch.nextUnit);
+    entry.writeHead(m, w, batch.file!.number, batch.nextUnit);
+    const length = large.write(shard, m, w, batch.b, entry.valueAt, BATCH_BYTES);
+    return length === 0 ? 0 : entry.close(length);
   }
 
   /** What is taken during `work` is in batches of its own, which count for `demotion`, and is written afterwards. */
@@ -249,8 +254,8 @@ export class SegmentWriter {
       const file = batch.file!.number;
       const unit = batch.unitOf(n);
       if (batch.fromFile[n] !== 0) this.moveItem(batch, n, shard, address, file, unit);
-      else if (this.isAsWritten(batch, store.index.recordWord)) {
-        if (!store.cold.makeCold(shard, ks, key.hashB, address, file, unit)) return;
+      else if (this.isAsWritten(batch, shard, store.index.recordWord)) {
+        if (!store.cold.makeCold(shard, ks, key.hashB, address, file, unit, entry.valueBytes)) return;
         this.spilled++;
         if (batch.demotion !== null) batch.demotion.moved++;
         this.spilledBytes += entry.valueBytes;
@@ -269,10 +274,12 @@ export class SegmentWriter {
   }
 
   /** True when the record at `w` has the value of the batch's entry. */
-  private isAsWritten({ entry, b }: Batch, w: number): boolean {
-    const { segments } = this.store;
+  private isAsWritten({ entry, b }: Batch, shard: Shard, w: number): boolean {
+    const { segments, cold } = this.store;
     const { m } = segments;
-    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw || isPinned(m, w)) return false;
+    const encoding = recordEncoding(m, w);
+    if (encoding === Encoding.Int || encoding >= Encoding.Cold || isPinned(m, w)) return false;
+    if (encoding !== Encoding.Raw) return cold.large.isAsWritten(shard, m, w, b, entry.valueAt, entry.valueBytes);
     const length = valueBytes(m, w);
     if (length !== entry.valueBytes) return false;
     const at = rawValueAt(m, w);

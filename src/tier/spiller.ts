@@ -1,5 +1,5 @@
 /**
- * Chooses which values become cold: those of strings in memory that were used less than others.
+ * Chooses which values become cold: those in memory that were used less than others.
  *
  * A hand goes round the keys of this worker's home shards, in the order of SCAN, as in CLOCK. The half of the values that it
  * sees which was used least recently, or under a policy of LFU least frequently, becomes cold; what divides the halves is
@@ -8,7 +8,7 @@
  */
 import type { Address } from "../store/address.ts";
 import { keyCount } from "../store/keyspace.ts";
-import { accessWord, Encoding, isPinned, RecordType, recordEncoding, recordType, valueBytes } from "../store/record.ts";
+import { accessWord, Encoding, isPinned, recordEncoding, valueBytes } from "../store/record.ts";
 import type { KeyspaceRef, Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
@@ -16,12 +16,15 @@ import type { SegmentWriter } from "./segment-writer.ts";
 const POSITIONS = 2 ** 32;
 /** Buckets of one hold of a lock. */
 const BUCKETS = 16;
+/** Bytes of values written in one hold of a lock, about. */
+const HOLD_BYTES = 256 << 10;
 /** Values whose ranks are compared. */
 const SEEN = 256;
 
 export class Spiller {
-  /** Shortest value that becomes cold, bytes. */
+  /** Shortest and longest value that becomes cold, bytes. */
   valueBytesMin = 64;
+  valueBytesMax = 256 << 10;
   /** The hand went round, and found no value that it may take. Records seen in that round; used memory at its end. */
   isExhausted = false;
   private roundRecords = 0;
@@ -37,6 +40,10 @@ export class Spiller {
   /** Rank from which on a value is taken. */
   private threshold = 0;
   private readonly chain = { addresses: new Int32Array(64) };
+  /** The next record of the bucket at `position`: of those before it the values were taken. */
+  private nextInBucket = 0;
+  /** Bytes that were written under the lock which is held. */
+  private heldBytes = 0;
 
   constructor(
     private readonly store: Store,
@@ -78,10 +85,11 @@ export class Spiller {
   /** Goes on in a locked shard. */
   private sweep(shard: Shard): void {
     const { store } = this;
-    for (let buckets = 0; buckets < BUCKETS; ) {
+    this.heldBytes = 0;
+    for (let buckets = 0; buckets < BUCKETS && this.heldBytes < HOLD_BYTES; ) {
       const ks = shard.keyspace(this.keyspace);
       if (this.position >= POSITIONS || this.isPassedOver(shard, ks)) {
-        this.position = 0;
+        this.position = this.nextInBucket = 0;
         this.keyspace++;
         if (this.keyspace < store.keyspaceCount) continue;
         this.keyspace = 0;
@@ -90,6 +98,7 @@ export class Spiller {
       const bucket = store.index.bucketAtPosition(ks, this.position);
       if (!this.takeBucket(shard, ks, bucket)) return;
       this.position = store.index.nextPosition;
+      this.nextInBucket = 0;
       buckets++;
     }
   }
@@ -115,18 +124,24 @@ export class Spiller {
     if (this.fruitless * this.workers > store.shardCount) this.threshold = 0;
   }
 
-  /** Takes values of a bucket. Returns false when the batch is full: the bucket is to be seen again. */
+  /** Takes values of a bucket. Returns false when that cannot go on now: the rest of the bucket is to be seen again. */
   private takeBucket(shard: Shard, ks: KeyspaceRef, bucket: number): boolean {
     const { store, writer, chain } = this;
     const { segments } = store;
     const { nextPosition } = store.index;
     const count = store.index.collect(shard, ks, bucket, chain);
-    for (let i = 0; i < count; i++) {
+    for (let i = this.nextInBucket; i < count; i++) {
       const w = segments.locate(shard, chain.addresses[i]! as Address);
       const { m, b } = segments;
       this.seenRecords++;
-      if (!this.isWanted(m, w)) continue;
-      if (!writer.take(shard.number, this.keyspace, m, b, w)) return false;
+      if (!this.isWanted(shard, m, w)) continue;
+      this.nextInBucket = i;
+      if (this.heldBytes >= HOLD_BYTES) return false;
+      const before = writer.pendingBytes;
+      if (!writer.take(shard, this.keyspace, m, b, w)) return false;
+      this.nextInBucket = i + 1;
+      if (writer.pendingBytes === before) continue;
+      this.heldBytes += writer.pendingBytes - before;
       this.fruitless = this.seenRecords = 0;
     }
     store.index.nextPosition = nextPosition;
@@ -134,13 +149,16 @@ export class Spiller {
   }
 
   /** True when the value of the record at `w` is one that may become cold. */
-  mayTake(m: Int32Array, w: number): boolean {
-    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw || isPinned(m, w)) return false;
-    return valueBytes(m, w) >= this.valueBytesMin;
+  mayTake(shard: Shard, m: Int32Array, w: number): boolean {
+    const encoding = recordEncoding(m, w);
+    if (encoding === Encoding.Int || encoding >= Encoding.Cold || isPinned(m, w)) return false;
+    if (encoding === Encoding.Raw) return valueBytes(m, w) >= this.valueBytesMin;
+    const bytes = this.store.cold.large.bytesOf(shard, m, w);
+    return bytes >= this.valueBytesMin && bytes <= this.valueBytesMax;
   }
 
-  private isWanted(m: Int32Array, w: number): boolean {
-    if (!this.mayTake(m, w)) return false;
+  private isWanted(shard: Shard, m: Int32Array, w: number): boolean {
+    if (!this.mayTake(shard, m, w)) return false;
     const { access } = this.store;
     const word = accessWord(m, w);
     const rank = access.countsFrequency ? 255 - access.frequencyOf(word) : access.idleSecondsOf(word);

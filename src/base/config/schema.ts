@@ -969,7 +969,7 @@ const STORAGE = [
   key("storage.tiering", {
     type: "bool",
     default: false,
-    doc: "Disk tier: above max_memory, strings that are used less than others go to segment files under data_dir, and are read back when they are needed. Keys stay in memory.",
+    doc: "Disk tier: above max_memory, values that are used less than others go to segment files under data_dir, and are read back when they are needed. Keys stay in memory.",
   }),
   key("storage.max_disk", {
     type: "bytes",
@@ -984,7 +984,15 @@ const STORAGE = [
     min: 16,
     max: 64 * KIB,
     runtime: true,
-    doc: "Shortest string that goes to the disk tier. Longer than 64 KiB never go.",
+    doc: "Shortest value that goes to the disk tier, in bytes of memory beside the key. A cold value of 8 bytes would take as much memory as it saves.",
+  }),
+  key("storage.tier_max_value_size", {
+    type: "bytes",
+    default: 256 * KIB,
+    min: 64 * KIB,
+    max: 512 * KIB,
+    runtime: true,
+    doc: "Longest string or largest collection that goes to the disk tier, in bytes of memory. A worker writes and brings back such a value in one go, and serves nobody else meanwhile.",
   }),
   key("storage.tier_segment_size", {
     type: "bytes",
@@ -998,14 +1006,14 @@ const STORAGE = [
     type: "bool",
     default: true,
     runtime: true,
-    doc: "A string of the disk tier that is read a second time comes back into memory, while memory is below its limit.",
+    doc: "A string or small collection of the disk tier that is read a second time comes back into memory, while memory is below its limit.",
   }),
   key("storage.tier_read_buffer", {
     type: "bytes",
     default: 8 * MIB,
     min: 0,
     runtime: true,
-    doc: "Bytes of strings read from the disk tier that each worker keeps for the next commands.",
+    doc: "Bytes of values read from the disk tier that each worker keeps for the next commands.",
   }),
   ...(
     [

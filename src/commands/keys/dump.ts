@@ -36,17 +36,21 @@ const FOOTER_BYTES = VERSION_BYTES + 8;
 const head = Buffer.alloc(1 + 24);
 const footer = Buffer.alloc(FOOTER_BYTES);
 
-/** DUMP key. Replies: the payload, or null. */
+/** DUMP key. Replies: the payload, or null. A cold value stays cold. */
 export function dump(call: Call, reply: Reply): Outcome | void {
+  if (call.store.findForRead() === NO_ADDRESS) return reply.nullBulk();
+  if (!call.store.cursor.isCold) return dumpFound(call, reply);
+  return call.store.cold.keepingCold(() => dumpFound(call, reply));
+}
+
+function dumpFound(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
-  if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.cursor.type !== RecordType.String) {
     const value = call.collections.openFound();
     const left = value.hasTimed ? value.removeDueWhenOpened(false) : 1;
     if (left === 1) return dumpCollection(call, reply, value);
     return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
   }
-  if (store.cold.promotes) store.cold.keepingCold(() => store.cursor.makeReadable());
   head[0] = RDB_STRING;
   if (store.cursor.encoding === Encoding.Int) {
     const headBytes = 1 + writeInteger(head, 1, store.cursor.intLow, store.cursor.intHigh);

@@ -329,7 +329,7 @@ const COLD = Buffer.from("$4\r\ndisk\r\n");
 /** OBJECT TIER key. Replies: where its value is, "memory" or "disk". */
 export function objectTier(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
-  reply.constant(call.store.cursor.storedEncoding === Encoding.Cold ? COLD : HOT);
+  reply.constant(call.store.cursor.isCold ? COLD : HOT);
 }
 
 /** OBJECT REFCOUNT key. Replies: 1, or for small integers Redis's count of shared objects. */

@@ -64,8 +64,10 @@ function mixValue(call: Call, sum: Buffer): void {
   const { store } = call;
   mixNumber(sum, TYPE_NUMBERS[store.cursor.type]);
   const expires = store.cursor.deadlineMs !== 0;
-  if (store.cursor.type === RecordType.String) store.cold.keepingCold(() => mixString(call.strings, sum));
-  else mixCollection(call, sum);
+  store.cold.keepingCold(() => {
+    if (store.cursor.type === RecordType.String) mixString(call.strings, sum);
+    else mixCollection(call, sum);
+  });
   if (expires) addHash(sum, sha1(EXPIRES));
 }
 

@@ -6,7 +6,7 @@
 import type { Address } from "../../store/address.ts";
 import { matchGlob } from "../../base/glob.ts";
 import { token } from "../../base/bytes.ts";
-import { deadline, isCold, isPinned, keyAt, keyBytes, setPinned } from "../../store/record.ts";
+import { deadline, isPinned, keyAt, keyBytes, setPinned } from "../../store/record.ts";
 import { keyCount } from "../../store/keyspace.ts";
 import type { Shard } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -103,8 +103,8 @@ function visit(call: Call, walk: Walk, shard: Shard, action: Action, address: Ad
   if (!matchGlob(call.bytes, call.argAt(2), call.argBytes(2), b, keyAt(m, w) << 2, keyBytes(m, w), false)) return true;
   const { spiller, writer } = cold.tier!;
   if (action === Action.Demote) {
-    if (isCold(m, w) || !spiller.mayTake(m, w)) return true;
-    return writer.take(shard.number, call.keyspaces.of(call.session.db), m, b, w);
+    if (!spiller.mayTake(shard, m, w)) return true;
+    return writer.take(shard, call.keyspaces.of(call.session.db), m, b, w);
   }
   if (isPinned(m, w) === (action === Action.Pin)) return true;
   setPinned(m, w, action === Action.Pin);

@@ -100,11 +100,11 @@ export function demote(call: Call, reply: Reply): Outcome | void {
   if (tier === null) return;
   const { m, w, shard, keyspace } = store.cursor;
   if (!isThere || isCold(m, w)) return reply.integer(isThere ? 1 : 0);
-  if (progress.tries === TRIES || !tier.spiller.mayTake(m, w)) return reply.integer(0);
+  if (progress.tries === TRIES || !tier.spiller.mayTake(shard, m, w)) return reply.integer(0);
   const { refusal } = tier;
   if (refusal !== "") return reply.error(refusal);
   tier.writer.demoting(progress, () => {
-    if (tier.writer.take(shard.number, keyspace, m, store.cursor.b, w)) progress.tries++;
+    if (tier.writer.take(shard, keyspace, m, store.cursor.b, w)) progress.tries++;
   });
   return wait(call, progress);
 }

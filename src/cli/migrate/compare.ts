@@ -13,7 +13,7 @@ import { ErrorReply, type Reply, type Word } from "./link.ts";
 import { counted, type Run } from "./run.ts";
 import { keysByDatabase, type Server, text } from "./server.ts";
 import { type Question, settle, viewsOf } from "./settle.ts";
-import { COMPARED_TYPES, LARGE_BYTES, lengthOf, partsOf, type Reading, wholeValue } from "./values.ts";
+import { COMPARED_TYPES, factsOfStream, LARGE_BYTES, lengthOf, partsOf, type Reading, wholeValue } from "./values.ts";
 
 export interface KeyName {
   readonly database: number;
@@ -137,7 +137,7 @@ class Comparison {
       if (type === "none" && text(types[at]!) === "none") continue;
       if (type !== "none" && !COMPARED_TYPES.has(type)) this.skipped++;
       // Without the right to MEMORY every value is read in parts.
-      else if (type !== "none" && (typeof bytes !== "number" || bytes > LARGE_BYTES))
+      else if (type !== "none" && (bytes instanceof ErrorReply || Number(bytes ?? 0) > LARGE_BYTES))
         await this.compareLarge(key, type);
       else small.push(key);
     }
@@ -145,21 +145,28 @@ class Comparison {
     await this.judge(unequal.map((key) => ({ key, question: this.wholeQuestion(key, typeOf) })));
   }
 
-  /** The small keys whose digests or deadlines are not the same at this moment. */
+  /** The small keys whose digests, groups or deadlines are not the same at this moment. */
   private async unequal(keys: readonly Buffer[], typeOf: ReadonlyMap<string, string>): Promise<Buffer[]> {
     if (keys.length === 0) return [];
-    const deadlines = keys.map((key) => deadlineQuestion(key, this.run.options.ttlToleranceMs, this.run.clock.wallMs));
-    const values = this.hasDigests
-      ? [digestQuestion(keys)]
-      : keys.map((key): Question => ({ reading: wholeValue(key, typeOf.get(key.toString("latin1"))!) }));
-    const [ofSource, ofTarget] = await Promise.all([
-      viewsOf(this.source, [...deadlines, ...values]),
-      viewsOf(this.target, [...deadlines, ...values]),
-    ]);
-    const split = (views: string[]): string[] =>
-      this.hasDigests ? views[keys.length]!.split(" ") : views.slice(keys.length);
-    const [here, there] = [split(ofSource), split(ofTarget)];
-    return keys.filter((_, at) => !deadlines[at]!.agrees!(ofSource[at]!, ofTarget[at]!) || here[at] !== there[at]);
+    const { options, clock } = this.run;
+    const type = (key: Buffer): string => typeOf.get(key.toString("latin1"))!;
+    const streams = this.hasDigests ? keys.filter((key) => type(key) === "stream") : [];
+    const whole = this.hasDigests ? [] : keys;
+    const ofKeys: (Question & { readonly key: Buffer })[] = [
+      ...keys.map((key) => ({ key, ...deadlineQuestion(key, options.ttlToleranceMs, clock.wallMs) })),
+      ...streams.map((key) => ({ key, reading: factsOfStream(key) })),
+      ...whole.map((key) => ({ key, reading: wholeValue(key, type(key)) })),
+    ];
+    const questions: Question[] = this.hasDigests ? [...ofKeys, digestQuestion(keys)] : ofKeys;
+    const [here, there] = await Promise.all([viewsOf(this.source, questions), viewsOf(this.target, questions)]);
+    const unequal = new Set<Buffer>();
+    for (const [at, { key, agrees }] of ofKeys.entries())
+      if (!(agrees?.(here[at]!, there[at]!) ?? here[at] === there[at])) unequal.add(key);
+    if (this.hasDigests) {
+      const [digests, digestsThere] = [here.at(-1)!.split(" "), there.at(-1)!.split(" ")];
+      for (const [at, key] of keys.entries()) if (digests[at] !== digestsThere[at]) unequal.add(key);
+    }
+    return [...unequal];
   }
 
   /** The value and the deadline of a key, as one question. */
@@ -320,6 +327,9 @@ function isWithin(slot: number, [first, last]: readonly [number, number]): boole
   return slot >= first && slot <= last;
 }
 
+/** Deadlines beyond the year 287,000 are the same: Ferrite keeps them as milliseconds below 2^53. */
+const DEADLINE_MAX_MS = 9e15;
+
 /** PTTL as a point in time, so that readings of two moments can be compared. -1: no deadline, -2: no key. */
 function deadlineQuestion(
   key: Buffer,
@@ -329,7 +339,8 @@ function deadlineQuestion(
   return {
     reading: {
       commands: [["PTTL", key]],
-      view: ([ttl]) => (typeof ttl === "number" && ttl >= 0 ? String(wallMs() + ttl) : text(ttl!)),
+      view: ([ttl]) =>
+        typeof ttl === "number" && ttl >= 0 ? String(Math.min(wallMs() + ttl, DEADLINE_MAX_MS)) : text(ttl!),
     },
     agrees: (a, b) => a === b || (Number(a) > 0 && Number(b) > 0 && Math.abs(Number(a) - Number(b)) <= toleranceMs),
   };

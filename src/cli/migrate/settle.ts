@@ -23,7 +23,7 @@ export interface Question {
 
 /** A value that goes away and comes back could look different once. */
 const TIMES_DIFFERENT = 2;
-const ROUNDS_MAX = 20;
+const ROUNDS_MAX = 10;
 const PAUSE_MS = 20;
 
 /** The verdicts about questions, in their order. Both servers have the database of the keys selected. */

@@ -69,7 +69,7 @@ export async function* partsOf(
       return;
     }
     case "stream":
-      yield { commands: STREAM_FACTS(key), view: ([groups, info]) => streamFacts(groups!, info!) };
+      yield factsOfStream(key);
       yield* streamParts(key, ask);
       return;
     default:
@@ -115,6 +115,11 @@ async function* streamParts(key: Buffer, ask: (...words: Word[]) => Promise<Repl
   }
 }
 
+/** What a stream has besides its entries. The digest of a server does not cover it. */
+export function factsOfStream(key: Buffer): Reading {
+  return { commands: STREAM_FACTS(key), view: ([groups, info]) => digestOf(Buffer.from(streamFacts(groups!, info!))) };
+}
+
 const STREAM_FACTS = (key: Buffer): readonly (readonly Word[])[] => [
   ["XINFO", "GROUPS", key],
   ["XINFO", "STREAM", key],
@@ -124,7 +129,7 @@ function streamView([entries, groups, info]: readonly Reply[]): string {
   return digestOf([entries!, Buffer.from(streamFacts(groups!, info!))]);
 }
 
-/** What a stream has besides its entries: its last id, and of each group the name, the last id and the number of pending entries. */
+/** The last id, and of each group the name, the last id and the number of pending entries. */
 function streamFacts(groups: Reply, info: Reply): string {
   if (!Array.isArray(groups) || !Array.isArray(info)) return `${text(groups)} ${text(info)}`;
   const field = (pairsOf: readonly Reply[], name: string): string =>

@@ -87,6 +87,7 @@ describe("the step check", () => {
       "cmdstat_cluster|migration:calls=2,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=0",
       "cmdstat_json.get:calls=3,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=3",
       "cmdstat_psync:calls=1,usec=1",
+      "cmdstat_client|setinfo:calls=1,usec=1",
       "cmdstat_get:calls=5,usec=1",
     ];
     const replies = { ...HEALTHY, "INFO commandstats": stats.join("\r\n") };

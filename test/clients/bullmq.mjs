@@ -1,11 +1,14 @@
 /**
- * A queue of BullMQ under load: node bullmq.mjs <port> <jobs> [restarts]. Two workers on connections of their own work off jobs
+ * A queue of BullMQ under load: node bullmq.mjs <port> <jobs> [restarts [windows [gates]]]. Two workers on connections of their own work off jobs
  * with delays, retries, priorities and a rate limit while the producer still adds some. No hash tags: the keys of the queue
  * are in many shards. Prints "progress N" as jobs come to their end, and then what was done and how often.
+ *
+ * `gates`, "300=FILE,500=FILE": the jobs from this number on are added when the file is there.
  *
  * Without `restarts` each job must run exactly as often as planned. With it the server may be killed meanwhile; then BullMQ
  * promises "at least once", and a job may run again if it was active at a kill, or if BullMQ itself called it stalled.
  */
+import { existsSync } from "node:fs";
 import { Queue, QueueEvents, Worker } from "bullmq";
 import Redis from "ioredis";
 
@@ -16,7 +19,10 @@ const NAME = "load";
 const CHUNK = 100;
 const CONCURRENCY = 20;
 /** Windows of the rate limit that all jobs need at least; retries take more. */
-const WINDOWS = 6;
+const WINDOWS = Number(process.argv[5] ?? 6);
+const gates = (process.argv[6] ?? "")
+  .split(",")
+  .map((gate) => ({ job: Number(gate.split("=")[0] || -1), file: gate.split("=")[1] ?? "" }));
 const limiter = { max: Math.ceil(jobs / WINDOWS), duration: 400 };
 
 const clients = [];
@@ -142,6 +148,8 @@ async function addAll(first, last) {
 
 for (let first = 0; first < jobs; first += CHUNK) {
   await until(() => ended >= first - jobs / 2);
+  const gate = gates.find(({ job }) => job === first);
+  while (gate !== undefined && !existsSync(gate.file)) await new Promise((done) => setTimeout(done, 10));
   await addAll(first, Math.min(jobs, first + CHUNK));
 }
 await until(() => ended >= jobs);

@@ -16,7 +16,7 @@ export interface ProgramOptions {
 }
 
 /** Runs a program to its end. Returns its output without the lines of progress, or its errors too when it failed. */
-export async function runProgram(server: Server, file: string, options: ProgramOptions): Promise<string> {
+export async function runProgram(server: Pick<Server, "port">, file: string, options: ProgramOptions): Promise<string> {
   const { runtime = "node", args = [], guardMs, onProgress = () => {} } = options;
   const child = Bun.spawn([runtime, join("test/clients", file), String(server.port), ...args], {
     cwd: ROOT,

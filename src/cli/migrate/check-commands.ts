@@ -7,10 +7,10 @@ import { numberOf, parseInfo, type Server, text } from "./server.ts";
 /** Commands that are listed of those that are unknown. */
 const NAMED_MAX = 20;
 
-/** Commands between servers and of operators' tools, which the application does not send. */
-const NOT_OF_APPLICATIONS: ReadonlySet<string> = new Set([
-  ..."psync sync replconf restore-asking asking readonly readwrite migrate debug".split(" "),
-]);
+/** Commands between servers and of operators' tools, and CLIENT SETINFO, which libraries send and whose failure they expect. */
+const NOT_OF_APPLICATIONS: ReadonlySet<string> = new Set(
+  "psync sync replconf restore-asking asking readonly readwrite migrate debug client|setinfo".split(" "),
+);
 
 /** The commands that the source has executed and the target does not know. */
 export async function checkCommands({ source, target }: Run): Promise<Finding[]> {
@@ -19,7 +19,10 @@ export async function checkCommands({ source, target }: Run): Promise<Finding[]>
   const used = usedCommands(text(await source.ask("INFO", "commandstats")));
   if (used.size === 0) return [note("commands", "the source has not counted any commands yet")];
   const unknown = [...used]
-    .filter(([name]) => !isKnown(name, known) && !NOT_OF_APPLICATIONS.has(name.split("|")[0]!))
+    .filter(
+      ([name]) =>
+        !isKnown(name, known) && !NOT_OF_APPLICATIONS.has(name) && !NOT_OF_APPLICATIONS.has(name.split("|")[0]!),
+    )
     .sort(([, a], [, b]) => b - a);
   if (unknown.length === 0) return [fine("commands", `${used.size} commands were used, and the target has them all`)];
   const named = unknown.slice(0, NAMED_MAX).map(([name, calls]) => `${name.replace("|", " ")} (${calls} calls)`);

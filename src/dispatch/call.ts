@@ -43,6 +43,17 @@ export interface Arguments {
   db: number;
 }
 
+const NO_WORDS = new Int32Array(0);
+
+export function noArguments(): Arguments {
+  return { bytes: NOTHING, starts: NO_WORDS, lengths: NO_WORDS, first: 0, argCount: 0, keyspace: 0, db: 0 };
+}
+
+/** Drops what they keep alive. */
+export function releaseArguments(args: Arguments): void {
+  args.bytes = NOTHING;
+}
+
 export class Call {
   /** The buffer that holds the arguments. */
   bytes: Buffer = Buffer.alloc(0);
@@ -124,14 +135,7 @@ export class Call {
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */
   pushArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array): void {
-    const { saved } = this;
-    saved.bytes = this.bytes;
-    saved.starts = this.starts;
-    saved.lengths = this.lengths;
-    saved.first = this.first;
-    saved.argCount = this.argCount;
-    saved.keyspace = this.keyspace;
-    saved.db = this.db;
+    this.noteArguments(this.saved);
     this.setArguments(bytes, starts, lengths, 0, starts.length);
   }
   popArguments(): void {
@@ -139,22 +143,19 @@ export class Call {
     this.setArguments(saved.bytes, saved.starts, saved.lengths, saved.first, saved.argCount);
     this.keyspace = saved.keyspace;
     this.db = saved.db;
-    saved.bytes = NOTHING;
+    releaseArguments(saved);
   }
-  private readonly saved: Arguments = {
-    bytes: NOTHING,
-    starts: new Int32Array(0),
-    lengths: new Int32Array(0),
-    first: 0,
-    argCount: 0,
-    keyspace: 0,
-    db: 0,
-  };
+  private readonly saved = noArguments();
 
-  /** The arguments of the command at work, which runs others, for `restoreArguments`. */
-  argumentsNow(): Arguments {
-    const { bytes, starts, lengths, first, argCount, keyspace, db } = this;
-    return { bytes, starts, lengths, first, argCount, keyspace, db };
+  /** Notes the arguments of the command at work, which runs others, for `restoreArguments`. */
+  noteArguments(to: Arguments): void {
+    to.bytes = this.bytes;
+    to.starts = this.starts;
+    to.lengths = this.lengths;
+    to.first = this.first;
+    to.argCount = this.argCount;
+    to.keyspace = this.keyspace;
+    to.db = this.db;
   }
   restoreArguments(from: Arguments): void {
     this.setArguments(from.bytes, from.starts, from.lengths, from.first, from.argCount);

@@ -12,7 +12,7 @@ import type { Section } from "../store/section.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { StagedValue } from "../store/large.ts";
-import type { Arguments, Call } from "./call.ts";
+import { type Call, noArguments, releaseArguments } from "./call.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
@@ -28,19 +28,24 @@ export interface InnerHost {
 }
 
 /** The command that runs others, as `begin` found it. */
-export interface OuterCommand {
-  readonly spec: CommandSpec;
-  readonly args: Arguments;
-  readonly staged: readonly StagedValue[];
-  readonly deniesBlocking: boolean;
+export class OuterCommand {
+  readonly args = noArguments();
+  staged: readonly StagedValue[] = NOTHING_STAGED;
+  deniesBlocking = false;
   /** When it began, for the statistics. */
-  readonly beganMs: number;
+  beganMs = 0;
+
+  constructor(public spec: CommandSpec) {}
 }
+const NOTHING_STAGED: readonly never[] = [];
 
 export class InnerCommands {
   private readonly store: Store;
   private readonly section: Section;
   private readonly keyArguments = new KeyArguments();
+  /** One for each depth: EXEC, and a script inside it. */
+  private readonly outers: OuterCommand[] = [];
+  private depth = 0;
 
   constructor(
     private readonly call: Call,
@@ -54,16 +59,31 @@ export class InnerCommands {
   begin(): OuterCommand {
     const { call, host, section, store } = this;
     const { session, spec, staged } = call;
-    const { deniesBlocking } = session;
-    if (!section.isAtOnce) section.runAtOnce();
+    if (!section.isAtOnce) {
+      section.runAtOnce();
+      this.depth = 0;
+    }
     store.membersAhead.next = store.membersAhead.end;
+    const outer = this.outer(spec);
+    outer.spec = spec;
+    outer.staged = staged;
+    call.noteArguments(outer.args);
+    outer.deniesBlocking = session.deniesBlocking;
     session.deniesBlocking = true;
-    return { spec, args: call.argumentsNow(), staged, deniesBlocking, beganMs: host.statistics.beginInner() };
+    outer.beganMs = host.statistics.beginInner();
+    return outer;
+  }
+
+  private outer(spec: CommandSpec): OuterCommand {
+    if (this.depth === this.outers.length) this.outers.push(new OuterCommand(spec));
+    return this.outers[this.depth++]!;
   }
 
   /** The outer command continues. */
-  end({ spec, args, staged, deniesBlocking, beganMs }: OuterCommand): void {
+  end(outer: OuterCommand): void {
     const { call, host } = this;
+    const { spec, args, staged, deniesBlocking, beganMs } = outer;
+    this.depth--;
     const { session } = call;
     host.statistics.endInner(spec, beganMs);
     session.deniesBlocking = deniesBlocking;
@@ -71,6 +91,9 @@ export class InnerCommands {
     call.setClient(session, staged);
     call.keyspace = call.keyspaces.of(session.db);
     call.restoreArguments(args);
+    // The buffer of a large batch is not kept alive.
+    releaseArguments(args);
+    outer.staged = NOTHING_STAGED;
   }
 
   /**

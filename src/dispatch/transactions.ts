@@ -19,7 +19,7 @@ import type { Section } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
 import { Denied } from "./access.ts";
 import { ControlSequence, MIXED_WITH_KEYS, type SequenceHost } from "./control-sequence.ts";
-import type { Call } from "./call.ts";
+import { type Call, noArguments } from "./call.ts";
 import type { InnerCommands, InnerHost } from "./inner-commands.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Replies, type Session } from "./session.ts";
@@ -186,7 +186,8 @@ export class Transactions {
   /** True when cold values of the commands' keys were not read yet: they are asked for. */
   private lacksValues(transaction: Transaction): boolean {
     const { call } = this;
-    const outer = call.argumentsNow();
+    const outer = noArguments();
+    call.noteArguments(outer);
     let lacks = false;
     for (let n = 0; n < transaction.count; n++) {
       this.openArguments(transaction, n);

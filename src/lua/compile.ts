@@ -38,6 +38,9 @@ export class CompiledChunk {
     readonly sites: SiteTable,
     /** Whether the text can look up globals by name, so that the parameters must be globals too. */
     readonly reachesGlobals: boolean,
+    /** Whether the text can use each of the environment's parameters. */
+    readonly usesFirst: boolean,
+    readonly usesSecond: boolean,
     private readonly environment: Environment,
   ) {}
 
@@ -78,7 +81,8 @@ export function compile(source: string, options: CompileOptions): CompiledChunk 
   const sites = registerSites(chunkName, generated.base, generated.sites, factory);
   const main = factory(...helpersOf(environment.globals, generated.constants));
   const reachesGlobals = ["_G", "load", "loadstring"].some((name) => parsed.mentions(name));
-  return new CompiledChunk(main, sites, reachesGlobals, environment);
+  const [first, second] = environment.parameters.map((name) => reachesGlobals || parsed.mentions(name));
+  return new CompiledChunk(main, sites, reachesGlobals, first === true, second === true, environment);
 }
 
 /** Runs a Lua function that a chunk left behind, from the start of the stack, with up to three arguments. */

@@ -5,6 +5,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { type Script, scriptsOf } from "./scripts.ts";
+import { SHA_BYTES } from "./sha-index.ts";
 import { Busy } from "./shared-texts.ts";
 
 export const NO_DEBUGGER =
@@ -33,8 +34,8 @@ function ofText(call: Call): Script | Busy {
 }
 function ofSha(call: Call): Script | null | Busy {
   const scripts = scriptsOf(call);
-  const sha = readLatin1(call.bytes, call.argAt(1), call.argBytes(1));
-  return scripts.known(sha) ?? scripts.find(sha.toLowerCase());
+  const known = call.argBytes(1) === SHA_BYTES ? scripts.known(call.bytes, call.argAt(1)) : null;
+  return known ?? scripts.find(shaArgument(call, 1));
 }
 
 /** Argument `i` as a SHA1 in lower case. */

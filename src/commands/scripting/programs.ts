@@ -23,8 +23,11 @@ import type { ScriptFlags } from "./shebang.ts";
 export interface Program {
   /** Every key that it can use is an element of KEYS. */
   readonly usesDeclaredKeys: boolean;
+  /** Whether it can look at KEYS and at ARGV. */
+  readonly usesKeys: boolean;
+  readonly usesArguments: boolean;
   /** Runs it. Returns its first result. Throws LuaError and Killed. */
-  run(keys: LuaTable, args: LuaTable): unknown;
+  run(keys: LuaTable | undefined, args: LuaTable | undefined): unknown;
 }
 
 /** A function that a library has registered. */
@@ -36,25 +39,32 @@ export interface LoadedFunction {
 }
 
 class ScriptProgram implements Program {
+  readonly usesKeys: boolean;
+  readonly usesArguments: boolean;
   constructor(
     private readonly script: Script,
     readonly usesDeclaredKeys: boolean,
-  ) {}
+  ) {
+    this.usesKeys = script.chunk.usesFirst;
+    this.usesArguments = script.chunk.usesSecond;
+  }
 
-  run(keys: LuaTable, args: LuaTable): unknown {
+  run(keys: LuaTable | undefined, args: LuaTable | undefined): unknown {
     return firstOf(this.script.run(keys, args));
   }
 }
 
 class FunctionProgram implements Program {
   readonly usesDeclaredKeys = false;
+  readonly usesKeys = true;
+  readonly usesArguments = true;
   constructor(
     private readonly callback: LuaFunction,
     /** Keeps the positions of its errors. */
     readonly chunk: CompiledChunk,
   ) {}
 
-  run(keys: LuaTable, args: LuaTable): unknown {
+  run(keys: LuaTable | undefined, args: LuaTable | undefined): unknown {
     return firstOf(runFunction(this.callback, keys, args));
   }
 }

@@ -122,7 +122,7 @@ export class ScriptRun implements RunHost {
   /** Whether it may run at all. Returns null after an error. */
   private permit({ flags }: Runnable, isReadOnly: boolean, reply: Reply): Permissions | null {
     const { host } = this;
-    if (flags === null) return { isReadOnly, allowsOutOfMemory: false, isDeclared: false };
+    if (flags === null) return this.permitted(isReadOnly, false);
     if (isReadOnly && !flags.noWrites) {
       reply.error("ERR Can not execute a script with write flag using *_ro command.");
       return null;
@@ -141,8 +141,18 @@ export class ScriptRun implements RunHost {
       reply.error("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
       return null;
     }
-    return { isReadOnly: isReadOnly || flags.noWrites, allowsOutOfMemory: true, isDeclared: false };
+    return this.permitted(isReadOnly || flags.noWrites, true);
   }
+
+  private permitted(isReadOnly: boolean, allowsOutOfMemory: boolean): Permissions {
+    const { permissions } = this;
+    permissions.isReadOnly = isReadOnly;
+    permissions.allowsOutOfMemory = allowsOutOfMemory;
+    permissions.isDeclared = false;
+    return permissions;
+  }
+  /** Of the run at work: there is never a second one, because no script runs another. */
+  private readonly permissions: Permissions = { isReadOnly: false, allowsOutOfMemory: false, isDeclared: false };
 
   private runSection(runnable: Runnable, permissions: Permissions, keyCount: number, reply: Reply): Outcome {
     const { section } = this.call.store;
@@ -189,8 +199,10 @@ export class ScriptRun implements RunHost {
     const { call, calls } = this;
     const { session, effects, inner } = call;
     const { db } = session;
-    const keys = this.argumentTable(FIRST_KEY, keyCount);
-    const args = this.argumentTable(FIRST_KEY + keyCount, call.argCount - FIRST_KEY - keyCount);
+    const { program } = runnable;
+    const firstArgument = FIRST_KEY + keyCount;
+    const keys = program.usesKeys ? this.argumentTable(FIRST_KEY, keyCount) : undefined;
+    const args = program.usesArguments ? this.argumentTable(firstArgument, call.argCount - firstArgument) : undefined;
     const outer = inner.begin();
     calls.begin(permissions);
     resetCjson();
@@ -201,7 +213,7 @@ export class ScriptRun implements RunHost {
     let result: unknown;
     let error: LuaError | Killed | null = null;
     try {
-      result = runnable.program.run(keys, args);
+      result = program.run(keys, args);
     } catch (thrown) {
       if (!(thrown instanceof Killed) && !(thrown instanceof LuaError)) throw thrown;
       error = thrown;

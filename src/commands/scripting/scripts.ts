@@ -18,6 +18,7 @@ import { type Program, Programs } from "./programs.ts";
 import { type Runnable, type RunServices, ScriptRun } from "./run.ts";
 import { ScriptCalls } from "./script-calls.ts";
 import { Busy, SharedTexts } from "./shared-texts.ts";
+import { SHA_BYTES, ShaIndex } from "./sha-index.ts";
 import { parseScript, type ScriptFlags } from "./shebang.ts";
 
 const MADE_BY_EVAL = 69;
@@ -49,6 +50,7 @@ export class Scripts implements ScriptRunner {
   private readonly texts: SharedTexts;
   private readonly byText = new Map<string, Script>();
   private readonly bySha = new Map<string, Script>();
+  private readonly byDigest = new ShaIndex<Script>();
   private sweepAt = SLOTS * 4;
   /** Evicted texts whose shard was locked: removed with the next one. */
   private readonly evictedNames: string[] = [];
@@ -80,17 +82,20 @@ export class Scripts implements ScriptRunner {
 
   // ---- finding ----
 
-  /** The script with the SHA1 `sha`, if this worker has compiled it and it is valid. */
-  known(sha: string): Script | null {
-    const script = this.bySha.get(sha);
-    return script !== undefined && this.isValid(script) ? this.used(script) : null;
+  /** The script whose SHA1 is the 40 bytes at `at`, if this worker has used it lately and it is valid. */
+  known(bytes: Uint8Array, at: number): Script | null {
+    const script = this.byDigest.find(bytes, at);
+    return script !== null && this.isValid(script) ? this.used(script) : null;
   }
 
   /** The script with the SHA1 `sha`, in lower case. null = there is none. */
   find(sha: string): Script | null | Busy {
     const known = this.bySha.get(sha);
-    if (known !== undefined && this.isValid(known)) return this.used(known);
-    if (sha.length !== SHA_LENGTH) return null;
+    if (known !== undefined && this.isValid(known)) {
+      this.byDigest.set(sha, known);
+      return this.used(known);
+    }
+    if (sha.length !== SHA_BYTES) return null;
     const stored = this.texts.read(sha);
     if (stored === Busy) return Busy;
     if (stored === null) return null;
@@ -131,7 +136,7 @@ export class Scripts implements ScriptRunner {
   has(sha: string): boolean | Busy {
     const known = this.bySha.get(sha);
     if (known !== undefined && this.isValid(known)) return true;
-    if (sha.length !== SHA_LENGTH) return false;
+    if (sha.length !== SHA_BYTES) return false;
     const stored = this.texts.read(sha);
     return stored === Busy ? Busy : stored !== null;
   }
@@ -144,6 +149,7 @@ export class Scripts implements ScriptRunner {
     });
     if (!isDone) return false;
     this.bySha.clear();
+    this.byDigest.clear();
     this.byText.clear();
     return true;
   }
@@ -229,8 +235,6 @@ export class Scripts implements ScriptRunner {
     this.libraries.addAll(sources, policy);
   }
 }
-
-const SHA_LENGTH = 40;
 
 /** The scripts of the worker of `call`. */
 export function scriptsOf(call: Call): Scripts {

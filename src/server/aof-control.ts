@@ -12,6 +12,7 @@ import { clientTable } from "../commands/families.ts";
 import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
+import { SlowSyncs } from "../persistence/slow-syncs.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { noteHistory, takeHistory } from "../persistence/saved-history.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
@@ -102,7 +103,9 @@ export class AofControl {
   ) {
     this.log = logs.target("persistence");
     this.state = new AppendState(control);
+    const slowSyncs = new SlowSyncs(this.state, this.log);
     setInterval(() => {
+      slowSyncs.look();
       if (this.aof?.wantsRewrite === true && !this.isStopping) this.rewrite();
     }, LOOK_MS).unref();
     config.onChange("persistence.enable_aof", () => {

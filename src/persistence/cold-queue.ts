@@ -5,6 +5,8 @@
  *   under a lock   record ─► reference, its file is pinned ─► batch
  *   in steps       batch ─► ordered by place ─► ranges, read by file threads ─► image of the record ─► writer of records
  *
+ * SAVE holds the locks of all shards, and reads the ranges at once (`writeAll`).
+ *
  * The hand of the spiller and the walk both go in the order of SCAN, so the values of a batch lie near each other: one range
  * has many of them.
  *
@@ -93,6 +95,30 @@ export class ColdQueue {
     const references = this.filling!;
     this.filling = null;
     this.batches.push({ references, order: references.byPlace(), planned: 0 });
+  }
+
+  /** True when a batch is complete, so that reading it is worth while. */
+  get hasBatch(): boolean {
+    return this.batches.length > 0;
+  }
+
+  /**
+   * Reads and writes all values at once; none is one that comes back whole. Throws ColdFailure; what is left is then to be
+   * dropped.
+   */
+  writeAll(write: RecordTaker): void {
+    if (this.filling !== null) this.endBatch();
+    while (this.batches.length > 0) this.writeRange(this.plan(this.batches[0]!), write);
+  }
+
+  private writeRange(range: Range, write: RecordTaker): void {
+    const { file, offset, image, bytes } = range;
+    const reader = this.store.cold.reader!;
+    this.ranges.push(range);
+    range.failure = reader.readRangeNow(file, offset, image.b, bytes);
+    range.bytes = reader.rangeBytes;
+    while (range.next < range.end) this.writeNext(range, write, write);
+    this.finish(range);
   }
 
   /** Has values read. `isComplete`: no more come soon, so a batch is not waited for. */

@@ -7,8 +7,9 @@ import type { Address } from "../store/address.ts";
 import { ColdFailure } from "../store/cold-stops.ts";
 import type { Key } from "../store/key.ts";
 import { bucketCount, keyCount } from "../store/keyspace.ts";
-import { keyAt, keyBytes } from "../store/record.ts";
+import { comesBackWhole, isCold, keyAt, keyBytes } from "../store/record.ts";
 import { databaseSizes } from "../store/snapshot.ts";
+import { ColdQueue } from "./cold-queue.ts";
 import type { LoadTarget } from "./rdb-loader.ts";
 import { type Dropped, type RdbFormat, RecordWriter } from "./rdb-record.ts";
 import type { RdbWriter } from "./rdb-writer.ts";
@@ -52,15 +53,29 @@ export function writeDataset(
   const records = new RecordWriter(target.store, target.collections, format, config);
   const key = target.store.newKey();
   writer.header(format.version, fields, libraries);
-  for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
-    writer.database(database, keys, expires);
-    writeDatabase(target, writer, records, key, database);
+  const cold = new ColdQueue(target.store);
+  try {
+    for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
+      writer.database(database, keys, expires);
+      writeDatabase(target, writer, records, key, database, cold);
+      writeCold(cold, records, writer);
+    }
+  } finally {
+    // After a failure there may be some left.
+    cold.drop();
   }
   writer.finish();
   return records.dropped;
 }
 
-function writeDatabase(target: LoadTarget, writer: RdbWriter, records: RecordWriter, key: Key, db: number): void {
+function writeDatabase(
+  target: LoadTarget,
+  writer: RdbWriter,
+  records: RecordWriter,
+  key: Key,
+  db: number,
+  cold: ColdQueue,
+): void {
   const { store, keyspaces } = target;
   const { index, segments } = store;
   const keyspace = keyspaces.of(db);
@@ -74,19 +89,29 @@ function writeDatabase(target: LoadTarget, writer: RdbWriter, records: RecordWri
         const w = segments.locate(shard, address);
         key.loadWords(segments.m, keyAt(segments.m, w), keyBytes(segments.m, w));
         store.selectRecord(keyspace, key, address);
-        store.cold.keepingCold(() => {
-          makeReadable(store);
-          records.write(store.cursor, writer);
-        });
+        // Trees and chunks are made anew for the file, one value at a time.
+        if (isCold(segments.m, w) && !comesBackWhole(segments.m, w)) cold.add(store.cursor, db);
+        else store.cold.keepingCold(() => writeReadable(store, records, writer));
       }
+      if (cold.hasBatch) writeCold(cold, records, writer);
     }
   }
 }
 
-/** Throws FileFailure when the value is cold and cannot be read: the file is not written. */
-function makeReadable({ cursor }: LoadTarget["store"]): void {
+function writeReadable({ cursor }: LoadTarget["store"], records: RecordWriter, writer: RdbWriter): void {
+  read(() => cursor.makeReadable());
+  records.write(cursor, writer);
+}
+
+/** Writes the cold values so far. */
+function writeCold(cold: ColdQueue, records: RecordWriter, writer: RdbWriter): void {
+  read(() => cold.writeAll((at) => records.write(at, writer)));
+}
+
+/** Throws FileFailure when a value is cold and cannot be read: the file is not written. */
+function read(work: () => void): void {
   try {
-    cursor.makeReadable();
+    work();
   } catch (thrown) {
     if (!(thrown instanceof ColdFailure)) throw thrown;
     throw new FileFailure("read", "a value of the disk tier", "", thrown.message);

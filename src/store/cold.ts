@@ -192,6 +192,9 @@ export interface ColdReader {
     bytes: number,
     done: (failure: string, bytes: number) => void,
   ): void;
+  /** As readRange, at once. Returns why it failed; `rangeBytes` is the number of bytes then. */
+  readRangeNow(file: number, offset: number, into: Buffer, bytes: number): string;
+  readonly rangeBytes: number;
   /** Counts and tells that the entry at `offset` cannot be used. Returns the error. */
   failed(file: number, offset: number, fault: string): ColdFailure;
   /** The value of the cold record at `w` was read: throws ColdFailure if it cannot be. */

@@ -172,24 +172,31 @@ export class SegmentReader implements ColdReader {
   }
 
   private readNow(place: number, image: ColdImage): ColdImage {
+    const failure = this.readRangeNow(fileOf(place), offsetOf(place), image.b, image.b.length);
+    const fault = failure !== "" ? failure : this.faultOf(place, image, this.rangeBytes);
+    if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
+    return image;
+  }
+
+  rangeBytes = 0;
+  readRangeNow(file: number, offset: number, into: Buffer, bytes: number): string {
     this.readsNow++;
+    this.rangeBytes = 0;
     const beganMs = this.now();
-    let fault: string;
     try {
-      const segment = this.segments.open(fileOf(place));
+      const segment = this.segments.open(file);
       try {
-        const position = offsetOf(place) * ENTRY_UNIT_BYTES;
-        const count = this.segments.files.read(segment.descriptor, image.b, 0, image.b.length, position);
-        fault = this.faultOf(place, image, count);
+        const position = offset * ENTRY_UNIT_BYTES;
+        this.rangeBytes = this.segments.files.read(segment.descriptor, into, 0, bytes, position);
+        return "";
       } finally {
         this.segments.release(segment);
       }
     } catch (thrown) {
-      fault = failureText(thrown);
+      return failureText(thrown);
+    } finally {
+      this.waits.blockedMs += this.now() - beganMs;
     }
-    this.waits.blockedMs += this.now() - beganMs;
-    if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
-    return image;
   }
 
   readRange(

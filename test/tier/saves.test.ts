@@ -208,3 +208,49 @@ describe("a background save", () => {
     expect(failed).toBeGreaterThan(2);
   });
 });
+
+describe("SAVE", () => {
+  test("reads many values at a time, in every database, and leaves nothing in memory", () => {
+    const engine = new SavingEngine();
+    fill(engine, 3000, 100);
+    engine.send("SELECT", 3);
+    fill(engine, 200, 300);
+    engine.send("SET", "other", "in memory");
+    // These come back whole: a long string, a packed hash, a list of trees.
+    engine.send("SET", "long", text(1, 200_000));
+    engine.send("HSET", "hash", ...Array.from({ length: 40 }, (_, n) => text(n, 30)));
+    engine.send("RPUSH", "list", ...Array.from({ length: 2000 }, (_, n) => text(n, 30)));
+    for (let round = 0; round < 4; round++) engine.spill();
+    for (const key of ["long", "hash", "list"]) expect(engine.tierOf(key)).toBe('"disk"');
+    const digest = engine.send("DEBUG", "DIGEST");
+    const { records } = engine.test.engine.store.cold.files.totals();
+    expect(records).toBe(3203);
+    const before = engine.tier.reader.readsNow;
+    expect(engine.send("SAVE")).toBe("+OK");
+    expect(engine.tier.reader.readsNow - before).toBeLessThan(40);
+    expect(engine.test.engine.store.cold.files.totals().records).toBe(records);
+    expect(digestOfFile(engine)).toBe(digest);
+    engine.send("FLUSHALL");
+    engine.compact();
+    expect(engine.segmentFiles.length).toBeLessThanOrEqual(1);
+  });
+
+  test("for which the disk is full, or that meets a damaged value, leaves no pin", () => {
+    const engine = new SavingEngine({ "persistence.rdb_compression": false });
+    fill(engine, 120, 8000);
+    engine.send("SET", "in memory", "x".repeat(10));
+    for (let nth = 1; nth < 24; nth += 2) {
+      engine.files.planFailure({ operation: "*", nth: engine.files.callCount + nth, code: "ENOSPC" });
+      engine.send("SAVE");
+      engine.files.dropFailures();
+    }
+    const file = engine.files.open(engine.pathOf(1), "r+", 0);
+    engine.files.truncate(file, 500_000);
+    expect(engine.send("SAVE")).toMatch(/^-/);
+    expect(engine.test.logged.at(-1)).toMatch(/segment 00000001\.seg cannot be read at offset \d+/);
+    engine.send("FLUSHALL");
+    engine.compact();
+    expect(engine.pinned).toBe(0);
+    expect(engine.segmentFiles.length).toBeLessThanOrEqual(1);
+  });
+});

@@ -200,7 +200,8 @@ export function parseRdbArguments(argv: readonly string[]): ConvertArguments {
 /** Versions of RDB files that are written: of Redis 7.0, 7.2, and 7.4 to 8.x. */
 const RDB_VERSIONS = [10, 11, 12] as const;
 
-export interface TopArguments {
+/** Where a server is, and how to log in. */
+export interface LinkArguments {
   readonly host: string;
   readonly port: number;
   readonly socket: string;
@@ -212,6 +213,9 @@ export interface TopArguments {
   readonly keyFile: string;
   readonly serverName: string;
   readonly insecure: boolean;
+}
+
+export interface TopArguments extends LinkArguments {
   /** Seconds between two looks; null = not given. */
   readonly interval: number | null;
   /** Blocks to print; null = not given. */
@@ -221,6 +225,37 @@ export interface TopArguments {
 /** Parses the arguments of `top`, which are those of redis-cli. `secret`: the password of the environment. */
 export function parseTopArguments(argv: readonly string[], secret: string): TopArguments {
   const given = parse(argv, commandSpec("top").options, false);
+  return {
+    ...linkOf(given, secret),
+    interval: within(given, "interval", INTERVAL_MIN, INTERVAL_MAX, false),
+    count: within(given, "count", 1, Number.MAX_SAFE_INTEGER, true),
+  };
+}
+
+export interface AdviseArguments extends LinkArguments {
+  /** How long accesses are counted, s; most keys of the sample. */
+  readonly seconds: number;
+  readonly keys: number;
+  readonly json: boolean;
+}
+
+const ADVISE_SECONDS = 10;
+const ADVISE_KEYS = 200_000;
+
+/** Parses the arguments of `tier advise`; the options of the server are those of `top`. */
+export function parseTierArguments(argv: readonly string[], secret: string): AdviseArguments {
+  const given = parse(argv, commandSpec("tier").options, true);
+  if (given.operands.length !== 1 || given.operands[0] !== "advise") throw new UsageError("tier takes: advise");
+  return {
+    ...linkOf(given, secret),
+    seconds: within(given, "seconds", 1, 3600, false) ?? ADVISE_SECONDS,
+    keys: within(given, "keys", 100, 10_000_000, true) ?? ADVISE_KEYS,
+    json: given.has("json"),
+  };
+}
+
+/** Throws UsageError. */
+function linkOf(given: Given, secret: string): LinkArguments {
   const ofTls = ["cacert", "cert", "key", "sni", "insecure"];
   if (!given.has("tls") && ofTls.some((name) => given.has(name)))
     throw new UsageError("--cacert, --cert, --key, --sni and --insecure need --tls");
@@ -238,8 +273,6 @@ export function parseTopArguments(argv: readonly string[], secret: string): TopA
     keyFile: given.text("key"),
     serverName: given.text("sni"),
     insecure: given.has("insecure"),
-    interval: within(given, "interval", INTERVAL_MIN, INTERVAL_MAX, false),
-    count: within(given, "count", 1, Number.MAX_SAFE_INTEGER, true),
   };
 }
 

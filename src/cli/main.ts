@@ -76,6 +76,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
       return (await import("./convert-rdb.ts")).runRdb(argv);
     case "top":
       return (await import("./top.ts")).runTop(argv);
+    case "tier":
+      return (await import("./tier-advise.ts")).runTier(argv);
     case "migrate":
       return (await import("./migrate/migrate.ts")).runMigrate(argv);
   }

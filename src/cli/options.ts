@@ -93,6 +93,7 @@ export const SUBCOMMANDS = [
   "check-rdb",
   "rdb",
   "top",
+  "tier",
   "migrate",
   "completion",
 ] as const;
@@ -104,21 +105,37 @@ export type Shell = (typeof SHELLS)[number];
 const NO_SUBCOMMAND = { operands: "", completion: "none", hasServerOptions: false } as const;
 
 /** They are those of redis-cli, so -h is the host. */
-const TOP_OPTIONS: readonly OptionSpec[] = [
+/** Options of LINK_OPTIONS before those of TLS. */
+const LOGIN_OPTIONS = 5;
+const LINK_OPTIONS: readonly OptionSpec[] = [
   option("host", "the server's host (127.0.0.1)", { short: "h", value: "HOST" }),
   option("port", "its port (6379)", { short: "p", value: "PORT" }),
   option("socket", "its Unix socket", { short: "s", value: "SOCKET", completion: "file" }),
   option("user", "the user to log in as", { value: "NAME" }),
   option("pass", "the password; REDISCLI_AUTH is safer", { short: "a", value: "PASSWORD" }),
-  option("interval", "time between two looks", { short: "i", value: "SECONDS" }),
-  option("count", "number of blocks to print", { value: "N" }),
   option("tls", "connect by TLS"),
   option("cacert", "certificate of the authority", { value: "FILE", completion: "file" }),
   option("cert", "certificate of this client", { value: "FILE", completion: "file" }),
   option("key", "its key", { value: "FILE", completion: "file" }),
   option("sni", "name of the server in its certificate", { value: "NAME" }),
   option("insecure", "take any certificate"),
-  option("help", "print this, and end"),
+];
+const LINK_HELP = option("help", "print this, and end");
+
+const TOP_OPTIONS: readonly OptionSpec[] = [
+  ...LINK_OPTIONS.slice(0, LOGIN_OPTIONS),
+  option("interval", "time between two looks", { short: "i", value: "SECONDS" }),
+  option("count", "number of blocks to print", { value: "N" }),
+  ...LINK_OPTIONS.slice(LOGIN_OPTIONS),
+  LINK_HELP,
+];
+
+const TIER_OPTIONS: readonly OptionSpec[] = [
+  ...LINK_OPTIONS,
+  option("seconds", "how long accesses are counted (10)", { value: "SECONDS" }),
+  option("keys", "most keys that are looked at (200000)", { value: "N" }),
+  option("json", "print one JSON object"),
+  LINK_HELP,
 ];
 
 export const MIGRATION_STEPS = ["check", "replicate", "compare", "switch"] as const;
@@ -268,6 +285,13 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     name: "top",
     doc: "rates, latency, memory, commands, hot keys, clients and replicas of a server, Ferrite or Redis; where the output is no terminal, one block of text, or one every SECONDS",
     options: TOP_OPTIONS,
+  },
+  tier: {
+    ...NO_SUBCOMMAND,
+    name: "tier",
+    operands: "advise",
+    doc: "what hit ratio each size of memory would give a running server with a disk tier, from the times at which its keys were used last",
+    options: TIER_OPTIONS,
   },
   migrate: {
     ...NO_SUBCOMMAND,

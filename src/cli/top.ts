@@ -6,7 +6,7 @@ import { FileFailure, readText, realFiles } from "../base/files.ts";
 import { STANDARD_OUTPUT } from "../base/log-output.ts";
 import { addressOf, LinkFailed, type Target } from "../top/link.ts";
 import { printTop, showTop, type TopOptions } from "../top/top.ts";
-import { parseTopArguments, type TopArguments } from "./arguments.ts";
+import { type LinkArguments, parseTopArguments } from "./arguments.ts";
 
 /** Columns of a block where none are told. */
 const COLUMNS = 100;
@@ -35,7 +35,7 @@ export async function runTop(argv: readonly string[]): Promise<number> {
   return 0;
 }
 
-function targetOf(given: TopArguments): Target {
+export function targetOf(given: LinkArguments): Target {
   const { host, port, socket, user, password } = given;
   const tls = given.tls
     ? {

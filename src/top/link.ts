@@ -116,7 +116,8 @@ export class Link {
     }
   }
 
-  private async send(command: string, args: string[]): Promise<unknown> {
+  /** Sends a command. Returns its reply. Throws LinkFailed, also for an error reply. */
+  async send(command: string, args: string[]): Promise<unknown> {
     try {
       return await this.command(command, args);
     } catch (thrown) {

@@ -57,6 +57,7 @@ const DIFFERENT = new Map([
   ["tier|unpin", "Ferrite's own"],
   ["tier|demote", "Ferrite's own"],
   ["tier|match", "Ferrite's own"],
+  ["tier|sample", "Ferrite's own"],
   ["tier|help", "Ferrite's own"],
   ["hotkeys", "since 8.6"],
   ["hotkeys|start", "since 8.6"],

@@ -4,6 +4,7 @@
  * Method: an engine over files in memory, whose answers the test releases (engine.ts).
  */
 import { describe, expect, test } from "bun:test";
+import { configSet } from "../../src/base/config/redis.ts";
 import { testEngine } from "../support/engine.ts";
 import { encodeCommand, show } from "../support/resp.ts";
 import { TierEngine } from "./engine.ts";
@@ -117,6 +118,60 @@ describe("TIER PIN", () => {
     engine.settle();
     expect(engine.test.client.raw("").map(show)).toEqual([":0"]);
     expect(engine.tierOf("k")).toBe('"memory"');
+  });
+});
+
+describe("TIER SAMPLE", () => {
+  test("every key once, with its idle time, which it leaves as it is, and the bytes that MEMORY USAGE tells", () => {
+    const engine = roomy();
+    const { client } = engine.test;
+    const keys: string[] = [];
+    for (let n = 0; n < 80; n++) {
+      keys.push(`s${n}`, `h${n}`);
+      engine.send("SET", `s${n}`, text(n, 200));
+      engine.send("HSET", `h${n}`, "f", "v");
+    }
+    engine.send("SADD", "large", ...Array.from({ length: 1000 }, (_, n) => `member:${n}`));
+    engine.send("SET", "long", text(1, 100_000));
+    engine.send("SET", "cold", text(2, 5000));
+    engine.wait("TIER", "DEMOTE", "cold");
+    engine.test.advance(7000);
+    let memory = 0;
+    for (const key of [...keys, "large", "long"]) memory += Number(engine.send("MEMORY", "USAGE", key).slice(1));
+    const found: number[] = [];
+    let cursor = "0";
+    do {
+      const [reply] = client.raw(encodeCommand(["TIER", "SAMPLE", cursor, "COUNT", "50"]));
+      const [next, kind, ...numbers] = show(reply!)
+        .replace(/[*[\]":]/g, "")
+        .split(", ");
+      expect(kind).toBe("idle");
+      expect(numbers.length).toBeLessThan(200);
+      found.push(...numbers.filter((each) => each !== "").map(Number));
+      cursor = next!;
+    } while (cursor !== "0");
+    expect(found.length).toBe((keys.length + 3) * 3);
+    const column = (n: number) => found.filter((_, i) => i % 3 === n);
+    expect(new Set(column(0))).toEqual(new Set([7]));
+    const hot = column(1).reduce((a, b) => a + b, 0);
+    expect(hot - memory).toBeWithin(5000, 5200);
+    const cold = column(2).reduce((a, b) => a + b, 0);
+    // All but integers leave record, key and slot alone.
+    expect(hot - cold).toBeGreaterThan(80 * 190 + 5000 + 100_000);
+    expect(cold).toBeWithin(keys.length * 36, keys.length * 56);
+    expect(engine.send("OBJECT", "IDLETIME", "s1")).toBe(":7");
+  });
+
+  test("its arguments, and an LFU policy", () => {
+    const engine = testEngine();
+    expect(engine.send("TIER", "SAMPLE", "x")).toBe("-ERR invalid cursor");
+    expect(engine.send("TIER", "SAMPLE", "0", "COUNT")).toBe("-ERR syntax error");
+    expect(engine.send("TIER", "SAMPLE", "0", "COUNT", "0")).toBe("-ERR syntax error");
+    expect(engine.send("TIER", "SAMPLE", "0", "COUNT", "no")).toBe("-ERR value is not an integer or out of range");
+    expect(engine.send("TIER", "SAMPLE", "0")).toBe('*["0", "idle", *[]]');
+    configSet(engine.config, [["maxmemory-policy", "allkeys-lfu"]]);
+    engine.send("SET", "k", "v");
+    expect(engine.send("TIER", "SAMPLE", "0")).toMatch(/^\*\["0", "freq", \*\[:5, :\d+, :\d+\]\]$/);
   });
 });
 

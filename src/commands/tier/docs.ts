@@ -1,5 +1,5 @@
 /** What COMMAND DOCS and COMMAND INFO say of the commands in rows.ts. */
-import { flag, KEY, oneOf, pattern } from "../../dispatch/argument-docs.ts";
+import { flag, integer, KEY, oneOf, optional, pattern } from "../../dispatch/argument-docs.ts";
 import type { FamilyDocs } from "../../dispatch/family.ts";
 
 export const TIER_DOCS: FamilyDocs = {
@@ -42,6 +42,13 @@ export const TIER_DOCS: FamilyDocs = {
       pattern("pattern"),
       oneOf("action", flag("pin", "PIN"), flag("unpin", "UNPIN"), flag("demote", "DEMOTE")),
     ],
+  },
+  "TIER|SAMPLE": {
+    summary: "Returns when or how often keys were used, and their bytes in memory and on disk, without their names.",
+    since: "1.0.0",
+    complexity: "O(1) for every call, O(N) for a walk over N keys",
+    arguments: [integer("cursor"), optional(integer("count", "COUNT"))],
+    tips: ["nondeterministic_output", "request_policy:special"],
   },
   "TIER|HELP": {
     summary: "Lists the subcommands.",

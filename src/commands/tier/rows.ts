@@ -3,6 +3,7 @@ import { family } from "../../dispatch/family.ts";
 import { ADMIN, type CommandSpec, LOADING, NO_MULTI, NO_SCRIPT, READONLY, SECOND, STALE } from "../../dispatch/spec.ts";
 import { TIER_DOCS } from "./docs.ts";
 import { matching } from "./matching.ts";
+import { sample } from "./sample.ts";
 import { demote, help, pin, unpin, usage } from "./tier.ts";
 
 const CONTROL = ADMIN | NO_SCRIPT | NO_MULTI;
@@ -17,6 +18,7 @@ export const tierFamily: readonly CommandSpec[] = family(TRAITS, [
     { name: "TIER|UNPIN",  arity: 3, keys: SECOND, flags: CONTROL,         run: unpin,    keyFlags: "RO" },
     { name: "TIER|DEMOTE", arity: 3, keys: SECOND, flags: CONTROL,         run: demote,   keyFlags: "RO" },
     { name: "TIER|MATCH",  arity: 4,               flags: CONTROL,         run: matching },
+    { name: "TIER|SAMPLE", arity: -3,              flags: READONLY,        run: sample },
     { name: "TIER|HELP",   arity: 2,               flags: LOADING | STALE, run: help },
   ] },
 ]);

@@ -125,6 +125,11 @@ const HELP: readonly HelpEntry[] = [
     "were not pinned, were pinned, or whose values have gone to disk.",
   ],
   ["PIN <key>", "Keep the value of <key> in memory as long as the key is there."],
+  [
+    "SAMPLE <cursor> [COUNT <count>]",
+    "Return when or how often keys were used and their bytes: `ferrite tier advise`",
+    "reads it.",
+  ],
   ["UNPIN <key>", "Let the value of <key> go to disk again."],
   ["USAGE <key>", "Return where the value of <key> is, and its bytes in memory and on disk."],
 ];

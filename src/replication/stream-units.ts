@@ -32,6 +32,8 @@ export class StreamUnits {
   from = 0;
   to = 0;
   kind: UnitKind = UnitKind.Command;
+  /** True while bytes before `from` are used still: none are given up. */
+  isHeld = false;
   private end = 0;
   private scan = 0;
   /** Of the command at `scan`: arguments in all and left (-1 = its head was not read), and where the first two are. */
@@ -49,10 +51,14 @@ export class StreamUnits {
   get waitingBytes(): number {
     return this.end - this.to;
   }
+  /** Bytes from `at` on. */
+  bytesBehind(at: number): number {
+    return this.end - at;
+  }
 
-  /** Adds bytes of the stream, of which a copy is kept. The unit that was found stays, at another place. */
+  /** Adds bytes of the stream, of which a copy is kept. The unit that was found stays, at another place unless `isHeld`. */
   push(source: Buffer): void {
-    const { from } = this;
+    const from = this.isHeld ? 0 : this.from;
     if (from > 0) {
       this.bytes.copyWithin(0, from, this.end);
       this.shift(from);

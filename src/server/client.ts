@@ -32,7 +32,7 @@ export interface ClientHost {
   proceedLater(client: Client): void;
   /** As proceedLater, but some milliseconds later. Without it, proceedLater is called instead. */
   proceedAfterPause?(client: Client): void;
-  /** Called when this client's buffers grew while the memory of all clients is limited. */
+  /** The buffers grew while the memory of all clients is limited. */
   memoryGrew?(client: Client): void;
   closed(client: Client): void;
 }
@@ -93,6 +93,8 @@ export class Client implements OutputOwner, Receiver {
   private answeredBytes = 0;
   private answeredArguments = 0;
   totalInput = 0;
+  /** Called when a command has run, before the next one. */
+  ran: (() => void) | null = null;
 
   constructor(
     id: number,
@@ -129,7 +131,6 @@ export class Client implements OutputOwner, Receiver {
   discard(): void {
     this.engine.call.transactions.discard(this.session);
   }
-  /** A command of the client was refused outside of the engine. */
   refused(): void {
     this.engine.call.transactions.flag(this.session);
   }
@@ -147,6 +148,9 @@ export class Client implements OutputOwner, Receiver {
   /** True once this client runs no further command. */
   get isClosing(): boolean {
     return this.state >= State.Closing;
+  }
+  get isKilled(): boolean {
+    return this.state > State.Closing;
   }
   get isGone(): boolean {
     return this.state >= State.Dropped;
@@ -207,7 +211,7 @@ export class Client implements OutputOwner, Receiver {
 
   // ---- input ----
 
-  /** Accepts bytes from the transport. The buffer is the transport's again when the call returns. */
+  /** Accepts bytes. The buffer is the transport's again when the call returns. */
   receive(bytes: Buffer): void {
     if (this.state >= State.Closing) return;
     const { engine, input } = this;
@@ -245,7 +249,6 @@ export class Client implements OutputOwner, Receiver {
     this.endBatch();
   }
 
-  /** Continues in the turn that `schedule` asked for. */
   proceed(): void {
     this.isScheduled = false;
     if (this.state === State.Suspended) this.state = State.Reading;
@@ -370,6 +373,7 @@ export class Client implements OutputOwner, Receiver {
           ? dispatcher.run(parser, i, bytes, session, input.staged)
           : this.runMuted(i, bytes);
       if (outcome !== Done) return this.stop(outcome, bytes, i, end);
+      if (this.ran !== null) this.ran();
       if (this.retriedSince !== 0) this.endRetries();
       if (input.staged.length > 0) input.dropStaged();
       const work = parser.endOf[i]! + reply.written;
@@ -423,6 +427,7 @@ export class Client implements OutputOwner, Receiver {
       return startOf;
     }
     this.endRetries();
+    this.ran?.();
     input.progress.clear();
     if (outcome === Later && !this.isGone) {
       this.state = State.Waiting;
@@ -549,7 +554,7 @@ export class Client implements OutputOwner, Receiver {
     if (!this.isGone) this.state = State.Reading;
   }
 
-  /** Queues the batch's replies for the end of the turn. A closing connection ends after them. */
+  /** Queues the batch's replies. A closing connection ends after them. */
   private endBatch(): void {
     if (this.pushes.length > 0) this.writePushes();
     this.isReplying = false;
@@ -557,7 +562,7 @@ export class Client implements OutputOwner, Receiver {
     if (this.state === State.Closing) this.output.scheduleSend();
   }
 
-  /** Discards the replies of a batch in which a command threw, so that they do not reach the next client. */
+  /** Discards the replies of a batch in which a command threw: they must not reach the next client. */
   private abandonBatch(): void {
     this.engine.reply.at = 0;
     this.engine.reply.position = 0;
@@ -599,7 +604,6 @@ export class Client implements OutputOwner, Receiver {
     this.engine.turn.leave();
   }
 
-  /** As push, within a turn. */
   deliver(bytes: Buffer, position: number): void {
     if (this.state >= State.Closing) return;
     if (!this.isReplying && this.session.sequence === null) return this.output.pushBytes(bytes, position);
@@ -614,7 +618,6 @@ export class Client implements OutputOwner, Receiver {
     this.pushPosition = Math.max(this.pushPosition, position);
   }
 
-  /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
   pushEither(resp2: Buffer, resp3: Buffer, position: number): void {
     const bytes = this.session.protocol === 3 ? resp3 : resp2;
     if (bytes.length > 0) this.push(bytes, position);
@@ -647,7 +650,6 @@ export class Client implements OutputOwner, Receiver {
     if (this.state < State.Closing) this.state = State.Closing;
   }
 
-  /** Drops the connection at the end of the turn. */
   lost(why: Lost): void {
     if (this.isGone) return;
     if (this.state < State.Closing) {
@@ -660,7 +662,6 @@ export class Client implements OutputOwner, Receiver {
     this.engine.turn.leave();
   }
 
-  /** Drops a connection that cannot keep up with the lines of MONITOR. */
   overrun(): void {
     this.lost(Lost.Output);
   }

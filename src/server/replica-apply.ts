@@ -1,9 +1,10 @@
 /**
  * Applies the stream of a primary in this worker's engine, as the commands of a client that reads no reply.
  *
- *   bytes ─► StreamUnits ─► one unit ─► Client.receive ─► its section: change │ the unit's bytes into our own stream │ unlock
+ *   bytes ─► StreamUnits ─► some commands, or one unit ─► Client.receive ─► each one's section:
+ *                                                          change │ the unit's bytes into our own stream │ unlock
  *
- * A unit's bytes enter our stream while the locks of what it changed are held, so the data at any cut is that of one offset.
+ * Commands that follow each other are run as one pipeline, so that the keys of all are prefetched together. A unit's bytes enter our stream while the locks of what it changed are held, so the data at any cut is that of one offset.
  * A unit that changes nothing enters it when it has run. The next unit begins when the last one has ended: what a command
  * retries for, waits for everything behind it.
  *
@@ -17,9 +18,10 @@ import type { LinkFacts } from "../replication/link-facts.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
 
-/** A slice ends after so long, ms; the clock is read after so many units. */
+/** A slice ends after so long, ms. The clock is read after as many commands, or bytes, as one pipeline has. */
 const SLICE_MS = 2;
-const UNITS_A_READING = 16;
+const PIPELINE_UNITS = 64;
+const PIPELINE_BYTES = 64 << 10;
 /** Reading from the socket stops while so many bytes wait, and resumes below the second number. */
 const FULL_BYTES = 4 << 20;
 const RESUME_BYTES = 1 << 20;
@@ -45,8 +47,17 @@ export class ReplicaApply {
   private isRunning = false;
   private isScheduled = false;
   private isThrottled = false;
-  /** A unit was handed to the client, and has not ended. */
+  /** Units were handed to the client, and not all have ended. */
   private isBusy = false;
+  /** Of a pipeline: where each of its units ends, how many there are, and how many have ended. 0 units = a unit alone. */
+  private readonly ends = new Int32Array(PIPELINE_UNITS);
+  private count = 0;
+  private done = 0;
+  /** The unit under way is units.bytes[from .. to). */
+  private from = 0;
+  private to = 0;
+  /** A unit that is no plain command follows the pipeline: the one that `units` has found. */
+  private hasSpecial = false;
   /** The unit under way is not in our stream yet. */
   private isOwed = false;
   /** The primary has asked for the offset since the last slice. */
@@ -79,6 +90,7 @@ export class ReplicaApply {
     session.address = address;
     session.db = state.streamDatabase;
     session.createdMs = engine.clock.wallMs();
+    client.ran = this.unitRan;
     this.client = client;
     this.isRunning = true;
     this.schedule();
@@ -87,7 +99,9 @@ export class ReplicaApply {
 
   /** Bytes that have come and are not applied. */
   get waitingBytes(): number {
-    return this.units.waitingBytes;
+    const { units } = this;
+    if (this.isBusy) return units.bytesBehind(this.isOwed ? this.from : this.to);
+    return units.bytesBehind(this.hasSpecial ? units.from : units.to);
   }
   /** True while a unit is half done. */
   get isUnitOpen(): boolean {
@@ -97,7 +111,7 @@ export class ReplicaApply {
   /** Takes bytes of the stream. Before `begin` they only wait. */
   push(bytes: Buffer): void {
     this.units.push(bytes);
-    this.facts.set("readOffset", this.state.offset + this.units.waitingBytes);
+    this.facts.set("readOffset", this.state.offset + this.waitingBytes);
     if (!this.isBusy && !this.isScheduled) this.slice();
     // Only while a unit is under way, or the next one is there: of a longer one the rest must come.
     if (this.units.waitingBytes > FULL_BYTES && (this.isBusy || this.isScheduled)) this.throttle(true);
@@ -116,12 +130,15 @@ export class ReplicaApply {
 
   /** Bytes that came before the stream has begun are forgotten. */
   forget(): void {
-    if (!this.isBusy) this.units.clear();
+    if (this.isBusy) return;
+    this.units.clear();
+    this.hasSpecial = false;
   }
 
   private endNow(): void {
     const { client, ended } = this;
     this.units.clear();
+    this.hasSpecial = false;
     this.throttle(false);
     this.client = null;
     this.ended = null;
@@ -151,9 +168,9 @@ export class ReplicaApply {
     this.enter();
     try {
       const until = engine.clock.monotonicMs() + SLICE_MS;
-      for (let n = 1; this.mayApply && units.next(); n++) {
+      while (this.mayApply && this.gather()) {
         this.apply(this.client!);
-        if (n % UNITS_A_READING !== 0 || engine.clock.monotonicMs() < until) continue;
+        if (engine.clock.monotonicMs() < until) continue;
         this.schedule();
         break;
       }
@@ -189,19 +206,49 @@ export class ReplicaApply {
   }
   private onError: (text: string) => void = () => {};
 
-  /** Applies the unit that was found. */
+  /** Finds what is applied next: a pipeline of commands, or a unit alone. Returns false when nothing more has come. */
+  private gather(): boolean {
+    const { units, ends } = this;
+    this.count = this.done = 0;
+    if (this.hasSpecial) return true;
+    for (let first = -1; this.count < PIPELINE_UNITS && units.next(); ) {
+      if (units.kind !== UnitKind.Command) {
+        this.hasSpecial = true;
+        break;
+      }
+      if (first < 0) this.from = first = units.from;
+      ends[this.count++] = units.to;
+      if (units.to - first >= PIPELINE_BYTES) break;
+    }
+    return this.count > 0 || this.hasSpecial;
+  }
+
+  /** Applies what was found. */
   private apply(client: Client): void {
+    if (this.count === 0) return this.applyAlone(client);
+    const { units, ends, count } = this;
+    this.to = ends[0]!;
+    this.run(client, units.bytes.subarray(this.from, ends[count - 1]!));
+  }
+
+  private applyAlone(client: Client): void {
     const { units } = this;
+    this.hasSpecial = false;
+    this.from = units.from;
+    this.to = units.to;
+    if (units.kind === UnitKind.Transaction) return this.run(client, units.bytes.subarray(this.from, this.to));
     if (units.kind === UnitKind.GetAck) {
       // As Redis: with the offset before the question. A primary that hands over waits for the one behind it.
       this.host.acknowledge();
       this.wasAsked = true;
     }
-    this.isOwed = true;
-    if (units.kind !== UnitKind.Command && units.kind !== UnitKind.Transaction) return this.appendUnit();
-    this.isBusy = true;
+    this.appendUnit();
+  }
+
+  private run(client: Client, bytes: Buffer): void {
+    this.isOwed = this.isBusy = this.units.isHeld = true;
     this.await();
-    client.receive(units.bytes.subarray(units.from, units.to));
+    client.receive(bytes);
     this.settle(client);
   }
 
@@ -210,15 +257,38 @@ export class ReplicaApply {
     if (this.isOwed) this.engine.store.section.nextChange = this.append;
   }
 
-  /** The client has run the unit, or will continue it. */
+  /** A command of the pipeline has run: the next unit is under way. */
+  private readonly unitRan = (): void => {
+    if (this.done === this.count) return;
+    if (this.isOwed) this.appendUnit();
+    this.done++;
+    if (this.done === this.count) return;
+    this.from = this.to;
+    this.to = this.ends[this.done]!;
+    this.isOwed = true;
+    this.await();
+  };
+
+  /** The client has run what it was given, or will continue it. */
   private settle(client: Client): void {
     this.engine.store.section.nextChange = null;
-    if (client.isSuspended) return;
-    this.isBusy = false;
-    // It was not run: what it would have changed is lost.
-    if (client.isClosing && this.isOwed) return this.host.failed("a command that cannot be read");
-    if (this.isOwed) this.appendUnit();
+    if (client.isSuspended || client.isPaused) return;
+    if (client.isWaiting && this.done < this.count) return this.settleLater(client);
+    const isCut = client.isClosing && (this.count === 0 ? this.isOwed : this.done < this.count);
+    this.isBusy = this.units.isHeld = false;
+    // What its client was closed before is asked for again, with the next link.
+    if (isCut && !client.isKilled) return this.host.failed("a command that cannot be read");
+    if (this.count === 0 && this.isOwed && !isCut) this.appendUnit();
     if (this.ended !== null) this.endNow();
+  }
+
+  /** The reply of a command comes later: the rest of the pipeline runs behind it. */
+  private settleLater(client: Client): void {
+    this.host.later(() => {
+      if (this.client !== client) return;
+      this.settle(client);
+      if (!this.isBusy) this.schedule();
+    });
   }
 
   /** Counts what a command of the primary replies, and only that: a client that it serves may get an error too. */
@@ -231,14 +301,13 @@ export class ReplicaApply {
   };
 
   private appendUnit(): void {
-    const { units } = this;
     this.isOwed = false;
     // First: a snapshot between the two then names a database whose SELECT its replica reads once more, not one too old.
     this.state.streamDatabase = this.client!.session.db;
-    this.state.stream.appendVerbatim(units.bytes, units.from, units.to);
+    this.state.stream.appendVerbatim(this.units.bytes, this.from, this.to);
   }
 
-  /** The unit's command is retried in the next turn. */
+  /** A command is retried in the next turn, or the rest of the pipeline has its turn. */
   private proceedLater(client: Client): void {
     this.engine.turn.proceedLater({
       isClosed: client.isClosed,

@@ -73,6 +73,23 @@ describe("units of the stream", () => {
     },
   );
 
+  test("units that are held keep their place, whatever comes meanwhile", () => {
+    const units = new StreamUnits();
+    const [first, second] = ["*1\r\n$4\r\nPING\r\n", "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"];
+    units.push(Buffer.from(first + second));
+    expect([units.next(), units.next()]).toEqual([true, true]);
+    const { from, to } = units;
+    units.isHeld = true;
+    units.push(Buffer.alloc(200_000, first));
+    expect([units.from, units.to]).toEqual([from, to]);
+    expect(units.bytes.toString("latin1", 0, to)).toBe(first + second);
+    expect(units.bytesBehind(0)).toBe(first.length + second.length + 200_000);
+    units.isHeld = false;
+    expect(units.next()).toBe(true);
+    units.push(Buffer.from(second));
+    expect(units.bytes.toString("latin1", units.from, units.to)).toBe(first);
+  });
+
   test("the buffer of a long command is given up", () => {
     const units = new StreamUnits();
     units.push(Buffer.from(text("SET", "a", "v".repeat(6 << 20))));

@@ -3,10 +3,11 @@
  *
  *   buffer │ entry │ entry │ ... │ free │        item n │ shard │ keyspace │ where its entry begins │ place it comes from, if any │
  */
+import { assert } from "../base/assert.ts";
 import type { FileDescriptor } from "../base/files.ts";
 import { Entry, ENTRY_UNIT_BYTES } from "../store/cold.ts";
 
-/** Bytes of a batch: the largest entry fits several times. */
+/** Bytes of a batch. A batch of one longer entry has as many as that. */
 export const BATCH_BYTES = 1 << 20;
 const ITEMS = 16384;
 
@@ -34,8 +35,8 @@ export interface Demotion {
 }
 
 export class Batch {
-  readonly m: Int32Array;
-  readonly b: Buffer;
+  m: Int32Array<ArrayBuffer>;
+  b: Buffer;
   /** The entry at which the owner is. */
   readonly entry = new Entry();
   /** Units used, and entries. */
@@ -56,9 +57,23 @@ export class Batch {
   next = 0;
 
   constructor() {
-    const buffer = new ArrayBuffer(BATCH_BYTES);
-    this.m = new Int32Array(buffer);
-    this.b = Buffer.from(buffer);
+    this.m = new Int32Array(BATCH_BYTES >> 2);
+    this.b = Buffer.from(this.m.buffer);
+    this.usualWords = this.m;
+    this.entry.m = this.m;
+    this.entry.b = this.b;
+  }
+  private readonly usualWords: Int32Array<ArrayBuffer>;
+
+  /** Makes room for `bytes` in an empty batch. */
+  grow(bytes: number): void {
+    if (bytes <= this.b.length) return;
+    assert(this.count === 0, "only an empty batch grows");
+    this.use(new Int32Array((bytes + ENTRY_UNIT_BYTES) >>> 2));
+  }
+  private use(words: Int32Array<ArrayBuffer>): void {
+    this.m = words;
+    this.b = Buffer.from(words.buffer);
     this.entry.m = this.m;
     this.entry.b = this.b;
   }
@@ -67,7 +82,7 @@ export class Batch {
     return this.units * ENTRY_UNIT_BYTES;
   }
   hasRoom(units: number): boolean {
-    return this.count < ITEMS && (this.units + units) * ENTRY_UNIT_BYTES <= BATCH_BYTES;
+    return this.count < ITEMS && (this.units + units) * ENTRY_UNIT_BYTES <= this.b.length;
   }
 
   begin(file: OwnFile, demotion: Demotion | null): void {
@@ -77,6 +92,13 @@ export class Batch {
     this.fileUnit = file.units;
     this.units = this.count = this.next = 0;
     file.pending++;
+  }
+  /** The batch is dealt with. */
+  clear(): void {
+    this.file = null;
+    this.demotion = null;
+    this.count = this.next = this.units = 0;
+    if (this.m !== this.usualWords) this.use(this.usualWords);
   }
   /** Unit of the file at which the next entry begins. */
   get nextUnit(): number {

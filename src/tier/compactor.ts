@@ -15,6 +15,9 @@ import { BATCH_BYTES, type OwnFile } from "./batch.ts";
 import { type SegmentFiles, segmentName } from "./segment-files.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 
+/** No entry is longer: the largest value (tier_max_value_size) with its key. */
+const LONGEST_ENTRY = 24 << 20;
+
 /** What became of an entry. */
 const Found = { Dead: 0, Live: 1, Unknown: 2 } as const;
 type Found = (typeof Found)[keyof typeof Found];
@@ -31,13 +34,14 @@ export class Compactor {
   /** Bytes of the file that were dealt with. */
   private position = 0;
   private isReading = false;
-  private readonly m: Int32Array;
-  private readonly b: Buffer;
+  private readonly usualWords = new Int32Array(BATCH_BYTES >> 2);
+  private m = this.usualWords;
+  private b = Buffer.from(this.m.buffer);
   /** Bytes of the file in the buffer, from `position` on, that were not dealt with. */
   private held = 0;
   private heldAt = 0;
-  /** The next entry is longer than a step. */
-  private isLong = false;
+  /** Bytes of the next entry if it is longer than a step, else 0. */
+  private longBytes = 0;
   private readonly entry = new Entry();
   private readonly key: Key;
 
@@ -47,12 +51,15 @@ export class Compactor {
     private readonly writer: SegmentWriter,
     private readonly onFailure: (text: string) => void,
   ) {
-    const buffer = new ArrayBuffer(BATCH_BYTES);
-    this.m = new Int32Array(buffer);
-    this.b = Buffer.from(buffer);
+    this.use(this.usualWords);
+    this.key = store.newKey();
+  }
+
+  private use(words: Int32Array<ArrayBuffer>): void {
+    this.m = words;
+    this.b = Buffer.from(words.buffer);
     this.entry.m = this.m;
     this.entry.b = this.b;
-    this.key = store.newKey();
   }
 
   get isAtWork(): boolean {
@@ -74,7 +81,7 @@ export class Compactor {
       most = share;
       this.file = file;
     }
-    this.position = this.held = this.heldAt = 0;
+    this.position = this.held = this.heldAt = this.longBytes = 0;
   }
 
   /** Goes on with the file at work. */
@@ -87,8 +94,10 @@ export class Compactor {
   }
 
   private read(file: OwnFile): void {
-    const most = this.isLong ? BATCH_BYTES : Math.min(this.stepBytes, BATCH_BYTES);
+    const most = Math.max(this.longBytes, Math.min(this.stepBytes, BATCH_BYTES));
     const wanted = Math.min(most, file.units * ENTRY_UNIT_BYTES - this.position);
+    if (wanted > this.b.length) this.use(new Int32Array(wanted >>> 2));
+    else if (wanted <= BATCH_BYTES && this.m !== this.usualWords) this.use(this.usualWords);
     let segment: ReturnType<SegmentFiles["open"]>;
     try {
       segment = this.segments.open(file.number);
@@ -114,8 +123,7 @@ export class Compactor {
     while (this.held >= ENTRY_HEAD_BYTES && this.file === file) {
       entry.at = this.heldAt;
       const offset = this.position / ENTRY_UNIT_BYTES;
-      const isWhole = entry.bytes > 0 && entry.bytes <= this.held;
-      if (!isWhole && this.held < BATCH_BYTES && this.position + this.held < file.units * ENTRY_UNIT_BYTES) break;
+      if (this.isCut(file)) break;
       const fault = entry.fault(file.number, offset, this.held);
       if (fault !== "") {
         this.leave(file, `segment ${segmentName(file.number)} is damaged at offset ${this.position}: ${fault}`);
@@ -127,16 +135,17 @@ export class Compactor {
       this.held -= bytes;
       this.position += bytes;
     }
-    if (this.held > 0 && this.heldAt === 0 && this.held === BATCH_BYTES) {
-      this.leave(
-        file,
-        `segment ${segmentName(file.number)} has an entry of more than a batch at offset ${this.position}`,
-      );
-      return false;
-    }
-    this.isLong = this.held > 0 && this.heldAt === 0;
+    const isLong = this.held >= ENTRY_HEAD_BYTES && this.heldAt === 0 && this.file === file;
+    this.longBytes = isLong ? entry.units * ENTRY_UNIT_BYTES : 0;
     this.held = 0;
     return true;
+  }
+
+  /** True when the next entry ends in what was not read yet. One that cannot end in the file is damaged. */
+  private isCut({ units }: OwnFile): boolean {
+    const { entry, held, position } = this;
+    const { bytes } = entry;
+    return bytes > held && bytes <= LONGEST_ENTRY && position + bytes <= units * ENTRY_UNIT_BYTES;
   }
 
   /** Copies the entry into a batch if it is live. Returns false when that has to wait. */
@@ -151,8 +160,9 @@ export class Compactor {
       batch = writer.batch();
     }
     if (batch === null) return false;
-    batch.openFree();
     const { units } = entry;
+    batch.grow(units * ENTRY_UNIT_BYTES);
+    batch.openFree();
     this.b.copy(batch.b, batch.entry.at, entry.at, entry.at + units * ENTRY_UNIT_BYTES);
     batch.entry.moveTo(batch.file!.number, batch.nextUnit);
     batch.add(this.store.shardOf(this.key.hashA).number, entry.keyspace, units, file, offset);

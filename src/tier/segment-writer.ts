@@ -11,18 +11,21 @@
 import { assert } from "../base/assert.ts";
 import { FileFailure } from "../base/files.ts";
 import { type Address, NO_ADDRESS } from "../store/address.ts";
-import { coldFile, coldOffset, ENTRY_UNIT_BYTES, entryUnits } from "../store/cold.ts";
+import { coldFile, coldOffset, ENTRY_UNIT_BYTES, entryBytes, entryUnits } from "../store/cold.ts";
 import type { Key } from "../store/key.ts";
 import { Encoding, isCold, isPinned, keyBytes, rawValueAt, recordEncoding, valueBytes } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
-import { Batch, BATCH_BYTES, type Demotion, type OwnFile } from "./batch.ts";
+import { Batch, type Demotion, type OwnFile } from "./batch.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 /** Items between two readings of the clock. */
 const CLOCK_ITEMS = 32;
 /** After a failed write nothing is written for so long, ms. */
 const BACK_OFF_MS = 1000;
+/** The image of a collection may be longer than it is in memory: by a 16th, and so many bytes. */
+const IMAGE_SLACK_SHIFT = 4;
+const IMAGE_SLACK = 4096;
 /** Batches: one is filled while others are written, or wait for locks. */
 const BATCHES = 3;
 
@@ -155,10 +158,8 @@ export class SegmentWriter {
   private release(batch: Batch): void {
     for (let n = batch.next; n < batch.count; n++) this.passed(batch, n);
     batch.file!.pending--;
-    batch.file = null;
     if (batch.demotion !== null) batch.demotion.underWay--;
-    batch.demotion = null;
-    batch.count = batch.next = batch.units = 0;
+    batch.clear();
     this.free.push(batch);
   }
 
@@ -171,6 +172,8 @@ export class SegmentWriter {
       this.flush();
       batch = this.batch();
       if (batch === null) return false;
+      const bytes = this.store.cold.large.bytesOf(shard, m, w);
+      batch.grow(entryBytes(keyBytes(m, w), bytes + (bytes >>> IMAGE_SLACK_SHIFT)) + IMAGE_SLACK);
       units = this.writeEntry(batch, shard, m, b, w);
       // Names of consumers are not counted before: the value is longer than it seemed, and stays in memory.
       if (units === 0) return true;
@@ -190,7 +193,7 @@ export class SegmentWriter {
     const { entry } = batch;
     if (isRaw) return entry.write(m, b, w, batch.file!.number, batch.nextUnit);
     entry.writeHead(m, w, batch.file!.number, batch.nextUnit);
-    const length = large.write(shard, m, w, batch.b, entry.valueAt, BATCH_BYTES);
+    const length = large.write(shard, m, w, batch.b, entry.valueAt, batch.b.length);
     return length === 0 ? 0 : entry.close(length);
   }
 

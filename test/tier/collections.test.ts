@@ -369,15 +369,18 @@ describe("moves between memory and disk", () => {
     expect(store.usedBytes).toBeLessThan(before / 4);
   });
 
-  test("segment files with collections are compacted", () => {
+  test("segment files with collections are compacted, also with values longer than a batch", () => {
     const engine = new TierEngine({ settings: { "storage.tier_segment_size": 1 << 20 }, regions: 8 });
     engine.test.checksEach = false;
     for (let n = 0; n < 60; n++) {
       engine.send("RPUSH", `list:${n}`, ...many(600, (i) => `element ${i} of ${n}`.padEnd(100)));
       engine.send("SET", `string:${n}`, `${n}`.padEnd(100_000, "-"));
     }
-    engine.spill();
-    engine.spill();
+    // Longer than a batch, and than what the compactor reads in a step.
+    engine.send("SET", "string:long", "0123456789".repeat(180_000));
+    for (let n = 0; n < 4; n++) engine.send("SADD", "set:large", ...many(4000, (i) => `member ${n} ${i}`.padEnd(60)));
+    for (let round = 0; round < 4; round++) engine.spill();
+    for (const key of ["string:long", "set:large"]) expect([key, engine.tierOf(key)]).toEqual([key, '"disk"']);
     const files = engine.segmentFiles.length;
     expect(files).toBeGreaterThan(4);
     for (let n = 0; n < 60; n++) if (n % 4 !== 0) engine.send("DEL", `list:${n}`, `string:${n}`);
@@ -385,12 +388,15 @@ describe("moves between memory and disk", () => {
     expect(engine.tier.compactor.compacted).toBeGreaterThan(2);
     expect(engine.segmentFiles.length).toBeLessThan(files);
     const { cold } = engine.test.engine.store;
-    expect(cold.files.totals().records).toBe(30);
+    expect(cold.files.totals().records).toBe(32);
     for (let n = 0; n < 60; n += 4) {
       expect(engine.tierOf(`list:${n}`)).toBe('"disk"');
       expect(engine.wait("LINDEX", `list:${n}`, -1)).toBe(`"${`element 599 of ${n}`.padEnd(100)}"`);
       expect(engine.wait("STRLEN", `string:${n}`)).toBe(":100000");
     }
+    expect(engine.wait("GETRANGE", "string:long", 1_700_001, 1_700_003)).toBe('"123"');
+    expect(engine.wait("SMISMEMBER", "set:large", "member 3 3999".padEnd(60), "member 4 0")).toBe("*[:1, :0]");
+    expect(engine.wait("SCARD", "set:large")).toBe(":16000");
     engine.test.checkNow();
   });
 });

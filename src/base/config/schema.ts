@@ -988,9 +988,9 @@ const STORAGE = [
   }),
   key("storage.tier_max_value_size", {
     type: "bytes",
-    default: 256 * KIB,
+    default: 2 * MIB,
     min: 64 * KIB,
-    max: 512 * KIB,
+    max: 16 * MIB,
     runtime: true,
     doc: "Longest string or largest collection that goes to the disk tier, in bytes of memory. A worker writes and brings back such a value in one go, and serves nobody else meanwhile.",
   }),

@@ -4,11 +4,12 @@
  * Method: real servers, the executable, and a writer that goes to the server that accepts writes (test/support/migration.ts).
  */
 import { afterEach, describe, expect, test } from "bun:test";
+import { Certificates, requireOpenssl, type Signed } from "../support/certificates.ts";
 import { at, migrate, startMigration, Writer } from "../support/migration.ts";
 import { acknowledged, eventually, info, linkUp } from "../support/replication.ts";
 import { startPrimaryRedis } from "../support/replicas.ts";
 import { ask, type RespClient } from "../support/resp.ts";
-import { requireRedis, type Server, startFerrite } from "../support/servers.ts";
+import { freePort, requireRedis, type Server, startFerrite } from "../support/servers.ts";
 
 const HAS_REDIS = requireRedis();
 
@@ -222,5 +223,44 @@ describe.if(HAS_REDIS)("a migration that fails", () => {
     const denied = await migrate(command, env);
     expect(denied.text).toContain("has no right to PSYNC");
     expect(denied.code).toBe(1);
+  }, 60_000);
+
+  test("a source that dies once the target is promoted leaves the target as the primary", async () => {
+    const { redis, ferrite } = await startBoth();
+    await ask(redis.client, "SET", "a", "1");
+    const command = [at(redis.server), "--to", at(ferrite.server), "--switch", "--keep-source-as-replica"];
+    const failed = await migrate([...command, "--on-switch", `kill -9 ${redis.server.pid}`]);
+    expect(failed.code).toBe(1);
+    expect(failed.errors).toContain("has everything, and stays the primary");
+    expect(await ask(ferrite.client, "INCR", "a")).toBe(":2");
+  }, 60_000);
+});
+
+describe.if(HAS_REDIS && requireOpenssl())("a migration over TLS", () => {
+  test("of a source that wants certificates", async () => {
+    const made = new Certificates();
+    try {
+      const authority = made.authority("authority");
+      const signed = (name: string) => made.signed(name, authority, 90, name, "IP:127.0.0.1");
+      const settingsOf = ({ cert, key }: Signed): Record<string, string> => ({
+        "tls-cert-file": cert,
+        "tls-key-file": key,
+        "tls-ca-cert-file": authority.cert,
+      });
+      const port = await freePort();
+      const redis = await placed(
+        await startPrimaryRedis({ settings: { "tls-port": String(port), ...settingsOf(signed("old")) } }),
+      );
+      const ferrite = await placed(await startFerrite({ settings: { ...FERRITE, ...settingsOf(signed("new")) } }));
+      await ask(redis.client, "SET", "a", "1");
+      const { cert, key } = signed("operator");
+      const command = [`rediss://127.0.0.1:${port}`, "--to", at(ferrite.server), "--switch"];
+      expect((await migrate(command)).text).toMatch(/certificate|closed|self.signed/i);
+      const done = await migrate([...command, "--cacert", authority.cert, "--cert", cert, "--key", key]);
+      expect(done).toMatchObject({ code: 0 });
+      expect(await ask(ferrite.client, "GET", "a")).toBe('"1"');
+    } finally {
+      made.remove();
+    }
   }, 60_000);
 });

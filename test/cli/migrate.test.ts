@@ -126,12 +126,14 @@ describe("the step check", () => {
 
   test("parameters, users, scripts and a replica as the source are warnings", async () => {
     const info = ["redis_version:7.2.4", "role:slave", "master_host:10.0.0.1", "master_port:6379", "used_memory:1000"];
+    info.push("connected_slaves:2");
     const { code, found } = await checked({
       ...HEALTHY,
       "INFO everything": [...info, "number_of_cached_scripts:4"].join("\r\n"),
       "INFO replication": "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_replid:1111",
       "CONFIG GET maxmemory-policy": "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n",
       "CONFIG GET notify-keyspace-events": "*2\r\n$22\r\nnotify-keyspace-events\r\n$2\r\nKE\r\n",
+      "CLIENT LIST": "id=1 name=app cmd=get\nid=2 name=sentinel-12345678-cmd cmd=ping",
       "ACL USERS": "*2\r\n$7\r\ndefault\r\n$3\r\napp\r\n",
     });
     expect(texts(found, "parameters", "warning")).toEqual([
@@ -139,6 +141,10 @@ describe("the step check", () => {
       'notify-keyspace-events is KE on the source and "" on the target',
     ]);
     expect(texts(found, "users", "warning")).toEqual(["the target has no user app"]);
+    expect(texts(found, "sentinel", "warning")).toEqual(["Sentinels watch the source"]);
+    expect(texts(found, "replicas", "info")).toEqual([
+      "2 replicas of the source: with --keep-source-as-replica they get the changes through it, else not",
+    ]);
     expect(texts(found, "scripts", "warning")).toEqual(["the source has 4 cached scripts"]);
     expect(texts(found, "role", "warning")).toEqual(["the source is a replica of 10.0.0.1:6379"]);
     expect(code).toBe(0);

@@ -10,7 +10,7 @@ import { checkCommands, checkRights, checkScripts } from "./check-commands.ts";
 import { checkParameters, checkUsers } from "./check-parameters.ts";
 import { relationOf } from "./roles.ts";
 import { bytesText, counted, type Facts, type Run } from "./run.ts";
-import { atLeast, identityOf, keysByDatabase, MigrationFailed, numberOf } from "./server.ts";
+import { atLeast, identityOf, keysByDatabase, MigrationFailed, numberOf, text } from "./server.ts";
 
 export async function check(run: Run): Promise<Finding[]> {
   const facts: Facts = { source: await run.source.info("everything"), target: await run.target.info("everything") };
@@ -18,6 +18,7 @@ export async function check(run: Run): Promise<Finding[]> {
     ...checkVersions(facts),
     ...checkRoles(facts),
     ...checkAddresses(run),
+    ...(await checkFollowers(run, facts)),
     ...(await checkRights(run)),
     ...(await checkCommands(run)),
     ...(await checkModules(run)),
@@ -127,6 +128,29 @@ function addressFinding(who: string, whom: string, address: string, option: stri
     meaning: "The two servers connect to each other, not through this tool.",
     mend: `--${option}-address HOST:PORT: the ${whom} as the ${who} reaches it`,
   });
+}
+
+/** Who else has an opinion about the roles: a Sentinel would undo the switch, and other replicas stay with the source. */
+async function checkFollowers({ source }: Run, facts: Facts): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const clients = text(await source.tryAsk("CLIENT", "LIST"));
+  if (/\bname=sentinel-/.test(clients))
+    findings.push(
+      warning("sentinel", {
+        text: "Sentinels watch the source",
+        meaning: "They take the switch for a failure, and change the roles again.",
+        mend: "before the switch, on each Sentinel: SENTINEL REMOVE <name>; afterwards: SENTINEL MONITOR <name> with the new address",
+      }),
+    );
+  const replicas = numberOf(facts.source, "connected_slaves");
+  if (replicas > 0)
+    findings.push(
+      note(
+        "replicas",
+        `${counted(replicas, "replica")} of the source: with --keep-source-as-replica they get the changes through it, else not`,
+      ),
+    );
+  return findings;
 }
 
 async function checkModules({ source }: Run): Promise<Finding[]> {

@@ -102,6 +102,7 @@ class SwitchOver {
   readonly findings: Finding[] = [];
   /** What `min-replicas-to-write` of the source was without the fence. */
   private fenceBefore = "0";
+  private lagBefore = "";
 
   constructor(
     private readonly run: Run,
@@ -128,19 +129,19 @@ class SwitchOver {
     const before = (await source.parameter(FENCE_PARAMETER)) ?? "0";
     this.fenceBefore = before === FENCE ? "0" : before;
     this.undo.add(`${FENCE_PARAMETER} of the source is ${this.fenceBefore}`, () => this.takeFenceDown());
-    if ((await source.parameter(LAG_PARAMETER)) === "0") {
-      this.undo.add(`${LAG_PARAMETER} of the source is 0`, () => source.setParameter(LAG_PARAMETER, "0"));
-      await source.setParameter(LAG_PARAMETER, "10");
-    }
+    this.lagBefore = (await source.parameter(LAG_PARAMETER)) ?? "";
+    // Without a lag the number of replicas is not looked at.
+    if (this.lagBefore === "0") await source.setParameter(LAG_PARAMETER, "10");
     await source.setParameter(FENCE_PARAMETER, FENCE);
   }
 
-  private takeFenceDown(): Promise<void> {
-    return this.run.source.setParameter(FENCE_PARAMETER, this.fenceBefore);
+  private async takeFenceDown(): Promise<void> {
+    await this.run.source.setParameter(FENCE_PARAMETER, this.fenceBefore);
+    if (this.lagBefore === "0") await this.run.source.setParameter(LAG_PARAMETER, "0");
   }
 
   private async promoteTarget(): Promise<void> {
-    const { options, target } = this.run;
+    const { options, source, target } = this.run;
     // A switch in the other direction may have left it.
     if ((await target.parameter(FENCE_PARAMETER)) === FENCE) {
       this.undo.add(`${FENCE_PARAMETER} of the target`, () => target.setParameter(FENCE_PARAMETER, FENCE));
@@ -150,6 +151,9 @@ class SwitchOver {
     const { host, port } = options.sourceSeen;
     this.undo.add("the target follows the source again", () => target.ask("REPLICAOF", host, port));
     this.undo.unless(async () => {
+      // A replica of a dead server would serve nobody, and this one has everything.
+      if (!(await isAlive(source)))
+        return `${source.title} is gone; ${target.title} has everything, and stays the primary`;
       if ((await changesOf(target)) === changes) return "";
       return `${target.title} has received writes, and stays the primary; run the same command again to finish`;
     });
@@ -230,6 +234,16 @@ async function compareLast(run: Run, changing: readonly KeyName[]): Promise<void
     "The target does not have the data of the source.",
     "replicate again: ferrite migrate --only replicate --replace",
   );
+}
+
+async function isAlive(server: Server): Promise<boolean> {
+  try {
+    await server.tryAsk("PING");
+    return true;
+  } catch (thrown) {
+    if (!(thrown instanceof MigrationFailed)) throw thrown;
+    return false;
+  }
 }
 
 /** Changes of a server's data. As long as the number stays, nobody has written to it. */

@@ -91,6 +91,10 @@ describe("TIER PIN", () => {
     engine.send("DEL", "moved");
     engine.send("SET", "moved", text(6));
     expect(isPinned("moved")).toBe(false);
+    engine.send("SADD", "set", "a", "b");
+    expect(engine.send("TIER", "PIN", "moved")).toBe(":1");
+    expect(engine.wait("SUNIONSTORE", "moved", "set")).toBe(":2");
+    expect(isPinned("moved")).toBe(false);
   });
 
   test("a value on disk comes back when its key is pinned, and one pinned by pattern when it is read", () => {
@@ -119,6 +123,42 @@ describe("TIER PIN", () => {
     expect(engine.test.client.raw("").map(show)).toEqual([":0"]);
     expect(engine.tierOf("k")).toBe('"memory"');
   });
+});
+
+describe("values of every type", () => {
+  const members = (prefix: string) => Array.from({ length: 600 }, (_, n) => `${prefix}${n}`);
+  const MADE: Readonly<Record<string, { make: string[]; grow: string[]; read: string[] }>> = {
+    hash: { make: ["HSET", "k", ...members("f")], grow: ["HSET", "k", "new", "v"], read: ["HLEN", "k"] },
+    list: { make: ["RPUSH", "k", ...members("e")], grow: ["RPUSH", "k", "new"], read: ["LLEN", "k"] },
+    set: { make: ["SADD", "k", ...members("m")], grow: ["SADD", "k", "new"], read: ["SCARD", "k"] },
+    zset: {
+      make: ["ZADD", "k", ...members("").map((n) => `${n}`)],
+      grow: ["ZADD", "k", "1", "new"],
+      read: ["ZCARD", "k"],
+    },
+    stream: { make: ["XADD", "k", "1-1", ...members("f")], grow: ["XADD", "k", "*", "f", "v"], read: ["XLEN", "k"] },
+    string: { make: ["SET", "k", text(1, 100_000)], grow: ["APPEND", "k", "x"], read: ["STRLEN", "k"] },
+    small: { make: ["HSET", "k", "field", text(1, 50)], grow: ["HSET", "k", ...members("f")], read: ["HLEN", "k"] },
+  };
+  for (const [name, { make, grow, read }] of Object.entries(MADE)) {
+    test(`${name}: demoted, brought back by its pin, which lasts while it grows`, () => {
+      const engine = roomy();
+      engine.send(...make);
+      const before = engine.send(...read);
+      expect(engine.wait("TIER", "DEMOTE", "k")).toBe(":1");
+      expect(usage(engine, "k").get("tier")).toBe('"disk"');
+      expect(Number(usage(engine, "k").get("disk-bytes")!.slice(1))).toBeGreaterThan(40);
+      expect(engine.wait("TIER", "PIN", "k")).toBe(":1");
+      expect(engine.tierOf("k")).toBe('"memory"');
+      expect(engine.send(...read)).toBe(before);
+      engine.wait(...grow);
+      expect(engine.wait("TIER", "DEMOTE", "k")).toBe(":0");
+      expect(engine.tierOf("k")).toBe('"memory"');
+      expect(engine.send("TIER", "UNPIN", "k")).toBe(":1");
+      expect(engine.wait("TIER", "DEMOTE", "k")).toBe(":1");
+      engine.test.checkNow();
+    });
+  }
 });
 
 describe("TIER SAMPLE", () => {

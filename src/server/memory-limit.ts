@@ -75,10 +75,16 @@ function regionBytes(config: Config): number {
  *
  * With a disk tier the limit is that of the process, and a peak costs no key: everything outside counts, with its garbage.
  */
-export function bytesBesideFrames(cells: Cells, isTiered: boolean): number {
+function bytesBesideFrames(cells: Cells, isTiered: boolean): number {
   if (isTiered) return Math.max(cells.sum(Cell.heapBytes), cells.sum(Cell.outsidePeakBytes));
   const runtimeBytes = RUNTIME_BYTES + cells.slots * RUNTIME_SLOT_BYTES;
   return Math.max(cells.sum(Cell.heapBytes), cells.sum(Cell.outsideBytes) - runtimeBytes);
+}
+
+/** Bytes of frames within `maxBytes`. It may be negative without a disk tier. */
+export function bytesForFrames(maxBytes: number, cells: Cells, isTiered: boolean): number {
+  const bytes = maxBytes - bytesBesideFrames(cells, isTiered);
+  return isTiered ? Math.max(bytes, maxBytes * TIERED_SHARE_MIN) : bytes;
 }
 
 export class MemoryLimit {
@@ -230,9 +236,8 @@ export class MemoryLimit {
   private frameLimit(): number {
     const { store, tier, maxBytes } = this;
     return Math.max(
-      maxBytes - bytesBesideFrames(this.cells, tier !== null),
+      bytesForFrames(maxBytes, this.cells, tier !== null),
       FRAMES_MIN + store.shardCount * FRAMES_MIN_PER_SHARD,
-      tier !== null ? maxBytes * TIERED_SHARE_MIN : 0,
     );
   }
 

@@ -23,7 +23,7 @@ import { type FramePool, FRAMES_OF, FrameSize } from "../memory/frame-pool.ts";
 import { CAN_RELEASE, refuseHugePages, releasePages } from "../memory/native.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { Memory } from "./memory.ts";
-import { bytesBesideFrames } from "./memory-limit.ts";
+import { bytesForFrames } from "./memory-limit.ts";
 import { anonymousBytes, OutsideMemory } from "./outside-memory.ts";
 
 /** Intervals of the three, ms. */
@@ -102,7 +102,7 @@ export class ResidentMemory {
 
   /** Bytes of the regions that may be resident within max_memory. */
   private get bytesWithin(): number {
-    return this.config.maxMemoryBytes - bytesBesideFrames(this.cells, this.isTiered);
+    return bytesForFrames(this.config.maxMemoryBytes, this.cells, this.isTiered);
   }
 
   /** Touches the chunks that the workers will need next, while the data grows. */

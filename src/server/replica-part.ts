@@ -136,9 +136,11 @@ export class ReplicaPart {
     };
     const tls = this.tlsOptions();
     if (typeof tls === "string") return void setImmediate(() => close(tls));
+    const localAddress = host.config.text("replication.repl_bind");
     const opened = Bun.connect({
       hostname,
       port,
+      ...(localAddress === "" ? {} : { localAddress }),
       ...(tls === null ? {} : { tls }),
       socket: {
         open: (socket) => {

@@ -257,6 +257,30 @@ describe("faults of the link", () => {
   );
 
   test(
+    "the link begins at the address of repl_bind, and at none that is not this machine's",
+    async () => {
+      script = () => {};
+      for (const [address, reason] of [
+        ["127.0.0.5", ""],
+        ["203.0.113.9", "Failed to connect to primary"],
+      ] as const) {
+        const has = () => connections.some(({ remoteAddress }) => remoteAddress === address);
+        const other = await startReplicaFerrite({ settings: { "replication.repl_bind": address } });
+        try {
+          const client = await other.connect();
+          expect(await ask(client, "REPLICAOF", "127.0.0.1", listener.port)).toBe("+OK");
+          if (reason === "") await eventually("it has connected", has);
+          else await eventually("a line in the log", () => other.log().includes(reason));
+          expect(has()).toBe(reason === "");
+        } finally {
+          await other.kill();
+        }
+      }
+    },
+    START_MS,
+  );
+
+  test(
     "CLIENT LIST names the primary's client, and the announced port is told",
     async () => {
       await ask(replica, "CONFIG", "SET", "replica-announce-port", "7777");

@@ -1299,10 +1299,9 @@ const REPLICATION = [
   key("replication.repl_bind", {
     type: "string",
     default: "",
-    support: "detail",
     redis: "bind-source-addr",
     runtime: "fixed",
-    doc: "Local address of outgoing links to the primary.",
+    doc: "Local address of outgoing links to the primary. None: the routing table chooses.",
   }),
   key("replication.repl_timeout", {
     type: "seconds",

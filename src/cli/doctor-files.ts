@@ -131,19 +131,23 @@ function checkHolder(around: Surroundings, path: string): Finding[] {
 const NEARLY_FULL = 0.8;
 const FULL = 0.98;
 
+function room(bytes: number): string {
+  return bytes >= 10 * 2 ** 30 ? `${Math.floor(bytes / 2 ** 30)} GiB` : `${Math.floor(bytes / 2 ** 20)} MiB`;
+}
+
 function checkSpace(around: Surroundings, check: string, path: string): Finding[] {
   const space = around.space(nearestExisting(around.files, path));
   if (space === null) return [note(check, `the disk of ${path} cannot be read`)];
-  const { usedShare, freeBytes } = space;
-  const text = `${Math.round(usedShare * 100)} % of the disk of ${path} is used, ${Math.floor(freeBytes / 2 ** 20)} MiB are free`;
-  if (usedShare <= NEARLY_FULL) return [fine(check, text)];
+  const { usedRatio, freeBytes } = space;
+  const text = `${Math.round(usedRatio * 100)} % of the disk of ${path} is used, ${room(freeBytes)} are free`;
+  if (usedRatio <= NEARLY_FULL) return [fine(check, text)];
   const problem = {
     text,
     meaning:
       "When it is full the append-only file and checkpoints fail, and writes are refused. A rewrite needs room for a second copy.",
     mend: `du -xh --max-depth=2 ${path} | sort -h | tail; or a larger disk, or a smaller persistence.max_checkpoints`,
   };
-  return [usedShare > FULL ? failure(check, problem) : warning(check, problem)];
+  return [usedRatio > FULL ? failure(check, problem) : warning(check, problem)];
 }
 
 function checkLog(config: Config, around: Surroundings): Finding[] {

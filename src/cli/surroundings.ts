@@ -1,8 +1,9 @@
 /** The machine as `ferrite doctor` sees it. Tests put another one in its place. */
-import { closeSync, openSync, statfsSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
+import { type DiskSpace, diskSpace } from "../base/disk-space.ts";
 import { errorCode, errorMessage } from "../base/errors.ts";
 import { readText, realFiles, type FileDescriptor, type Files, type FileStat } from "../base/files.ts";
 import { dropCached, lockFile } from "../memory/native.ts";
@@ -23,7 +24,7 @@ export interface Surroundings {
   /** True when a server answers PING in RESP. */
   answersRedis(host: string, port: number): Promise<boolean>;
   /** Space of the file system with this directory; null = it cannot be read. */
-  space(directory: string): { readonly usedShare: number; readonly freeBytes: number } | null;
+  space(directory: string): DiskSpace | null;
   /** Monotonic time. */
   nowMs(): number;
   /** Drops a file from the page cache, so that reads come from the disk. Returns false when it cannot. */
@@ -43,7 +44,7 @@ export function realSurroundings(): Surroundings {
     ownPlaces: [...new Set([dirname(process.execPath), process.cwd()])],
     tryListen,
     answersRedis,
-    space,
+    space: diskSpace,
     nowMs: () => systemClock.monotonicMs(),
     dropCached,
     lockOf,
@@ -83,15 +84,6 @@ async function answersRedis(host: string, port: number): Promise<boolean> {
     return false;
   } finally {
     clearTimeout(timer);
-  }
-}
-
-function space(directory: string): { usedShare: number; freeBytes: number } | null {
-  try {
-    const { bavail, blocks, bsize } = statfsSync(directory);
-    return blocks === 0 ? null : { usedShare: 1 - bavail / blocks, freeBytes: bavail * bsize };
-  } catch {
-    return null;
   }
 }
 

@@ -65,7 +65,7 @@ describe("measuring", () => {
   test("it is measured for a disk tier or on demand, and not on a disk that is nearly full", async () => {
     const files = new MemoryFiles(1, [{ operation: "open", nth: 1, code: "EIO" }]);
     files.mkdir("/data", 0o750);
-    const around = { ...realSurroundings(), files, space: () => ({ usedShare: 0.99, freeBytes: 100 << 20 }) };
+    const around = { ...realSurroundings(), files, space: () => ({ usedRatio: 0.99, freeBytes: 100 << 20 }) };
     expect(await checkDiskSpeed(config("/data", false), around, false, LIMITS)).toEqual([]);
     const [finding] = await checkDiskSpeed(config("/data", false), around, true, LIMITS);
     expect(finding!.text).toBe("not measured: 100 MiB are free on the disk of /data");

@@ -66,7 +66,7 @@ function scene(changed: Readonly<Record<string, string>> = {}, answers: Partial<
     ownPlaces: ["/opt", "/home"],
     tryListen: () => "",
     answersRedis: async () => false,
-    space: () => ({ usedShare: 0.3, freeBytes: 100 * GIB }),
+    space: () => ({ usedRatio: 0.3, freeBytes: 100 * GIB }),
     nowMs: () => performance.now(),
     dropCached: () => true,
     lockOf: () => "free",
@@ -160,8 +160,8 @@ describe("directories and the disk", () => {
   });
 
   test("space: fine, nearly full, full, unknown", async () => {
-    const at = async (usedShare: number) =>
-      of(await scene({}, { space: () => ({ usedShare, freeBytes: 2 ** 21 }) }).find(), "disk")[0];
+    const at = async (usedRatio: number) =>
+      of(await scene({}, { space: () => ({ usedRatio, freeBytes: 2 ** 21 }) }).find(), "disk")[0];
     expect(await at(0.8)).toBe("ok: 80 % of the disk of /data is used, 2 MiB are free");
     expect(await at(0.81)).toStartWith("warning: 81 %");
     expect(await at(0.99)).toStartWith("error: 99 %");

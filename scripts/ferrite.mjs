@@ -13,10 +13,17 @@ const ENTRY = join(dirname(dirname(fileURLToPath(import.meta.url))), "src", "cli
 /** Signals that this process forwards. SIGINT of a terminal reaches the server anyway, because it goes to the whole group. */
 const FORWARDED = ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
 
+/** Bun uses its pool to load the sources, so storage.tier_io_threads would come too late. */
+const POOL = { UV_THREADPOOL_SIZE: "32" };
+
 /** Runs the server with this Bun until it ends. Resolves with its exit code. */
 export function serve(bun, args) {
   return new Promise((done) => {
-    const server = spawn(bun, [ENTRY, ...args], { stdio: "inherit", argv0: "ferrite" });
+    const server = spawn(bun, [ENTRY, ...args], {
+      stdio: "inherit",
+      argv0: "ferrite",
+      env: { ...POOL, ...process.env },
+    });
     for (const signal of FORWARDED) process.on(signal, () => server.kill(signal));
     process.on("SIGINT", () => {
       if (!process.stdin.isTTY) server.kill("SIGINT");

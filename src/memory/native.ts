@@ -1,5 +1,6 @@
 /**
- * System calls that Bun has no API for, through bun:ffi: madvise, posix_fadvise, flock, setrlimit, getrlimit, prctl. They are optional: where
+ * System calls that Bun has no API for, through bun:ffi: madvise, posix_fadvise, flock, setrlimit, getrlimit, prctl,
+ * setenv. They are optional: where
  * FFI does not load (or with FERRITE_FFI=0) each call reports that it did nothing, and the server works less efficiently.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -23,6 +24,7 @@ function load() {
         getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
         prctl: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
         posix_fadvise: { args: [FFIType.i32, FFIType.i64, FFIType.i64, FFIType.i32], returns: FFIType.i32 },
+        setenv: { args: [FFIType.ptr, FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
         setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
       }).symbols;
     } catch {
@@ -79,6 +81,17 @@ export function raiseDescriptorLimit(): number {
     if (libc.setrlimit(RLIMIT_NOFILE, ptr(limit)) !== 0) libc.getrlimit(RLIMIT_NOFILE, ptr(limit));
   }
   return Number(limit[0]! > 1_000_000_000n ? 1_000_000_000n : limit[0]!);
+}
+
+const POOL_VARIABLE = "UV_THREADPOOL_SIZE";
+
+/**
+ * Limits the threads of Bun's pool, which run asynchronous file calls, to `count`; without it there are as many as cores. Works
+ * before the pool is first used, and not when the environment has a limit already. Returns false when it cannot.
+ */
+export function limitPoolThreads(count: number): boolean {
+  const text = (value: string) => ptr(Buffer.from(`${value}\0`, "latin1"));
+  return libc !== null && libc.setenv(text(POOL_VARIABLE), text(String(count)), 0) === 0;
 }
 
 /** Names the calling thread, for `top -H` and its like: at most 15 characters. */

@@ -4,6 +4,7 @@ import type { Config } from "../base/config/config.ts";
 import { dataDirectoryFailed } from "../base/errors.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
+import { limitPoolThreads } from "../memory/native.ts";
 import { TICK_MS } from "../tier/disk-tier.ts";
 import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import type { Engine } from "./engine.ts";
@@ -12,6 +13,10 @@ import type { Engine } from "./engine.ts";
 export function prepareSegments(config: Config, log: Logger): void {
   const directory = resolve(config.text("storage.data_dir"));
   const isOn = config.flag("storage.tiering");
+  if (isOn && !limitPoolThreads(config.number("storage.tier_io_threads")))
+    log.warn(
+      "storage.tier_io_threads has no effect without system calls: as many reads are under way as there are cores",
+    );
   try {
     if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
     const removed = emptySegments(realFiles, directory);

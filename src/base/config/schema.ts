@@ -1008,6 +1008,13 @@ const STORAGE = [
     runtime: true,
     doc: "A string or small collection of the disk tier that is read a second time comes back into memory, while memory is below its limit.",
   }),
+  key("storage.tier_io_threads", {
+    type: "int",
+    default: 32,
+    min: 2,
+    max: 256,
+    doc: "Threads that read from and write to the disk tier: so many reads are under way at most. They are started as they are needed. UV_THREADPOOL_SIZE in the environment comes first; `bunx ferrite` and `npm start` set it to 32.",
+  }),
   key("storage.tier_read_buffer", {
     type: "bytes",
     default: 8 * MIB,

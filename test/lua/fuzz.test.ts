@@ -27,7 +27,10 @@ afterEach(() => {
  * merges a constant -0 with 0; and names of what comes out of `and` and `or`, which lua5.1 guesses from the last instruction.
  */
 function comparable(answer: string, withNames: boolean): string {
-  const numbers = answer.replace(/-(nan|inf)/gi, "$1").replace(/-0(?![.\de])/g, "0");
+  const numbers = answer
+    .replace(/-(nan|inf)/gi, "$1")
+    .replace(/-0(?![.\de])/g, "0")
+    .replace(/\b(table|function|thread): 0x[\da-f]+/g, "$1: 0x0");
   return withNames ? numbers : numbers.replace(/(?:local|upvalue|global|field) '[^']*' \((a [a-z]+ value)\)/g, "$1");
 }
 
@@ -75,6 +78,13 @@ function limited(program: Program, frozen: LuaTable): string | null {
   }
 }
 
+/** True when lua5.1 itself answers differently in another process: the program prints or compares what addresses are. */
+async function looksAtAddresses(text: string, answer: string): Promise<boolean> {
+  for (let n = 0; n < ADDRESS_RUNS; n++) if ((await theirRuns([text]))[0] !== answer) return true;
+  return false;
+}
+const ADDRESS_RUNS = 5;
+
 const hasLua = requireLua();
 
 test.if(hasLua)(
@@ -97,6 +107,7 @@ test.if(hasLua)(
         nameless++;
         if (comparable(ours, false) === comparable(other, false)) continue;
         if (differOnlyInLimits(ours, other)) continue;
+        if (await looksAtAddresses(program.text, other)) continue;
         // The runner prints only what lies around a difference.
         console.error(`FERRITE_SEED=${random.seed}, program of seed ${program.seed}\n${program.text}`);
         expect(ours).toBe(other);

@@ -6,6 +6,8 @@
  * One command is sent, and its answer awaited, before the next. Every server since Redis 4 speaks this. An error to REPLCONF
  * is noted and passed over, because a primary may know less than we ask for. An error to AUTH ends the handshake.
  *
+ * A primary that does not know PSYNC is sent SYNC instead: the data set and the stream, without an id, an offset or acknowledgements.
+ *
  * What is announced decides what comes: "capa eof" allows a file without a length in front, "capa psync2" a new id behind
  * CONTINUE. Nothing newer is announced, so nothing newer comes.
  */
@@ -28,7 +30,7 @@ export interface ReplicaOffer {
 
 /** How a handshake has ended. */
 export type HandshakeEnd =
-  /** A file follows, then the stream from `offset` on. */
+  /** A file follows, then the stream from `offset` on. `replId`: "" = by SYNC, nobody knows the history. */
   | { readonly kind: "full"; readonly replId: string; readonly offset: number }
   /** The stream follows. `replId`: the history has this id from now on; "" = the one it had. */
   | { readonly kind: "continue"; readonly replId: string }
@@ -42,6 +44,7 @@ const LF = 10;
 const CR = 13;
 /** Answers to PING of a server that wants authentication first. */
 const WANTS_AUTHENTICATION = ["-NOAUTH", "-NOPERM", "-ERR operation not permitted"];
+const UNKNOWN = /^-ERR unknown command/i;
 const LATER = ["-NOMASTERLINK", "-LOADING"];
 
 interface Step {
@@ -112,8 +115,17 @@ export class Handshake {
     if (announcedAddress !== "") steps.push(this.optional(["REPLCONF", "ip-address", announcedAddress]));
     steps.push(this.optional(["REPLCONF", "capa", "eof", "capa", "psync2"]));
     const request = ["PSYNC", replId, String(offset), ...(handsOver ? ["FAILOVER"] : [])];
-    steps.push({ request, answer: takeSync });
+    const answer = (line: string): HandshakeEnd =>
+      UNKNOWN.test(line) && !handsOver ? this.fallBack(line) : takeSync(line);
+    steps.push({ request, answer });
     return steps;
+  }
+
+  /** The primary does not know PSYNC. Its answer to SYNC is the file. */
+  private fallBack(line: string): HandshakeEnd {
+    this.warnings.push(`PSYNC, so it is asked for SYNC: ${line}`);
+    this.send(encodeRequest(["SYNC"]));
+    return { kind: "full", replId: "", offset: 0 };
   }
 
   /** A request whose failure does not matter. */

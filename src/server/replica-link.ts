@@ -19,7 +19,7 @@ import type { Logger } from "../base/log.ts";
 import { encodeRequest, Handshake, type HandshakeEnd } from "../replication/handshake.ts";
 import { type LinkFacts, LinkState } from "../replication/link-facts.ts";
 import { PayloadReader, PayloadState } from "../replication/payload.ts";
-import type { ReplicationState } from "../replication/state.ts";
+import { newId, type ReplicationState } from "../replication/state.ts";
 import type { ReplicaApply } from "./replica-apply.ts";
 import { ReplicaSpool } from "./replica-spool.ts";
 
@@ -72,6 +72,8 @@ export class ReplicaLink {
   private hasHistory = false;
   /** The target is to take this server's place, and has not answered yet. */
   private handsOver = false;
+  /** The primary was asked by SYNC: it wants no acknowledgements, and each link begins with the whole data set. */
+  private isBySync = false;
   private socket: LinkSocket | null = null;
   /** Events of older connections are not heard. */
   private connection = 0;
@@ -126,7 +128,7 @@ export class ReplicaLink {
     this.isLoading = false;
     this.spool?.discard();
     this.spool = this.synced = null;
-    this.hasHistory = isDone;
+    this.hasHistory = isDone && !this.isBySync;
     if (this.target === null || synced === null) return;
     if (!isDone || synced.epoch !== this.target.epoch) return this.lost("the data set could not be loaded");
     this.host.log.info("MASTER <-> REPLICA sync: Finished with success");
@@ -142,6 +144,7 @@ export class ReplicaLink {
   }
 
   acknowledge(): void {
+    if (this.isBySync) return;
     this.send(encodeRequest(["REPLCONF", "ACK", String(this.state.offset)]));
   }
 
@@ -172,6 +175,7 @@ export class ReplicaLink {
     const { host, state } = this;
     const { config } = host;
     this.socket = socket;
+    this.isBySync = false;
     this.facts.state = LinkState.Handshake;
     this.hear();
     const announced = config.number("replication.replica_announce_port");
@@ -238,7 +242,8 @@ export class ReplicaLink {
     const { host, state } = this;
     switch (end.kind) {
       case "full":
-        return this.beginSync(end.replId, end.offset);
+        this.isBySync = end.replId === "";
+        return this.beginSync(this.isBySync ? newId() : end.replId, end.offset);
       case "continue":
         host.log.info("Successful partial resynchronization with master.");
         if (end.replId !== "" && end.replId !== state.id) {

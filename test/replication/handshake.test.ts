@@ -98,13 +98,22 @@ describe("the handshake", () => {
   test.each<[string, HandshakeEnd["kind"]]>([
     ["-NOMASTERLINK Can't SYNC\r\n", "later"],
     ["-LOADING wait\r\n", "later"],
-    ["-ERR unknown command 'PSYNC'\r\n", "failed"],
+    ["-ERR unknown command 'PSYNC'\r\n", "full"],
+    ["-ERR something else\r\n", "failed"],
     ["+FULLRESYNC short 0\r\n", "failed"],
     [`+FULLRESYNC ${ID} x\r\n`, "failed"],
     ["+CONTINUE short\r\n", "failed"],
     ["+DUALCHANNELSYNC\r\n", "failed"],
   ])("%p to PSYNC is %s", (answer, kind) => {
     expect(shake({}, ["+PONG\r\n", "+OK\r\n", "+OK\r\n", answer]).end?.kind).toBe(kind);
+  });
+
+  test("a primary that does not know PSYNC is asked by SYNC, unless it is to take over", () => {
+    const answers = ["+PONG\r\n", "+OK\r\n", "+OK\r\n", "-ERR unknown command 'PSYNC'\r\n$3\r\n"];
+    const old = shake({}, answers);
+    expect([old.sent.at(-1), old.left]).toEqual(["SYNC", 4]);
+    expect(old.end).toEqual({ kind: "full", replId: "", offset: 0 });
+    expect(shake({ handsOver: true }, answers).end?.kind).toBe("failed");
   });
 
   test("a line without an end is given up", () => {

@@ -257,6 +257,35 @@ describe("faults of the link", () => {
   );
 
   test(
+    "a primary that does not know PSYNC is asked by SYNC, which has no offset and no acknowledgements",
+    async () => {
+      script = (socket) => {
+        socket.write(`-ERR unknown command 'PSYNC'\r\n$${good.length}\r\n`);
+        socket.write(good);
+        socket.write(encodeRequest(["SELECT", "0"]));
+        socket.write(encodeRequest(["SET", "streamed", "1"]));
+        socket.write(encodeRequest(["REPLCONF", "GETACK", "*"]));
+        socket.write(encodeRequest(["SET", "streamed", "2"]));
+      };
+      await follow();
+      await eventually("the stream", async () => (await ask(replica, "GET", "streamed")) === '"2"');
+      expect(await ask(replica, "GET", "new")).toBe('"data"');
+      expect(connections.at(-1)!.data.heard).toEqual(["SYNC"]);
+      // The next link begins with the data set again.
+      let asked = "";
+      const { script: again } = { script };
+      script = (socket, psync) => {
+        asked = psync;
+        again(socket, psync);
+      };
+      connections.at(-1)!.end();
+      await eventually("another link", () => asked !== "");
+      expect(asked).toBe("? -1");
+    },
+    START_MS,
+  );
+
+  test(
     "the link begins at the address of repl_bind, and at none that is not this machine's",
     async () => {
       script = () => {};

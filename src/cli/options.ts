@@ -170,7 +170,7 @@ const MIGRATE_OPTIONS: readonly OptionSpec[] = [
   option("back", "the way back: from the server of --to to FROM"),
   option("abort", "undo what a run that was killed has left: the pause, the refusal of writes, the replication"),
   option("replace", "the target may have keys; they are lost"),
-  option("accept", "go on although this check found an error; --accept commands", {
+  option("accept", "continue although this check found an error; --accept commands", {
     value: "CHECK",
     completion: ACCEPTED_CHECKS,
     isRepeatable: true,

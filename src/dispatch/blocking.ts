@@ -492,7 +492,7 @@ export class Blocking {
 
   /**
    * Makes the value of the record found readable if it is cold, before anything is taken for a client. Later: there is no
-   * memory, and the key is served in a later turn. No: it is damaged, and the client goes on waiting.
+   * memory, and the key is served in a later turn. No: it is damaged, and the client stays blocked.
    */
   private readability(shard: Shard, db: number, length: number): Readable {
     try {

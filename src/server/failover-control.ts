@@ -3,7 +3,7 @@
  *
  *   begin ─► no worker writes ─► WaitingForSync: a replica acknowledges the stream's end ─► InProgress: PSYNC ... FAILOVER
  *                                     │ TIMEOUT: with FORCE on, else aborted                  │
- *                                     └── ABORT ─► the writes go on                           ├─ refused, ABORT ─► a primary again
+ *                                     └── ABORT ─► writes are accepted                        ├─ refused, ABORT ─► a primary again
  *                                                                                             └─ accepted ─► a replica
  *
  * Clients' writes are suspended from the beginning to the end, by a pause of its own (client-pause.ts). They then run, on a

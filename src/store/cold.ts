@@ -247,7 +247,7 @@ export class ColdValues {
     const mayWait = at.isOfCommands && !this.readsNow && !section.isAtOnce && !section.hasChangedData;
     const isRaw = recordEncoding(at.m, at.w) === Encoding.Cold;
     const comesBack = at.isOfCommands && !this.keepsCold;
-    // With one value back a command goes on: its other values might otherwise never be in memory together.
+    // With one value back a command continues: its other values might otherwise never be in memory together.
     if (!isRaw && comesBack && mayWait && this.isShort && !section.hasChanged) throw COLD_MISS;
     const image = this.reader!.imageOf(at.m, at.w, mayWait);
     this.reads++;

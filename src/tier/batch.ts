@@ -51,7 +51,7 @@ export class Batch {
   /** Where a cold value that moves lies so far: number of the file, 0 = the value is in memory, and offset. */
   readonly fromFile = new Float64Array(ITEMS);
   readonly fromOffset = new Float64Array(ITEMS);
-  /** Who has asked for all of it; null = the values were chosen. */
+  /** The TIER DEMOTE that waits for all of it; null = the spiller chose the values. */
   demotion: Demotion | null = null;
   /** The next item whose record is to refer to its entry. */
   next = 0;

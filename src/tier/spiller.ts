@@ -124,7 +124,7 @@ export class Spiller {
     if (this.fruitless * this.workers > store.shardCount) this.threshold = 0;
   }
 
-  /** Takes values of a bucket. Returns false when that cannot go on now: the rest of the bucket is to be seen again. */
+  /** Takes values of a bucket. Returns false when that must wait: the rest of the bucket is to be seen again. */
   private takeBucket(shard: Shard, ks: KeyspaceRef, bucket: number): boolean {
     const { store, writer, chain } = this;
     const { segments } = store;

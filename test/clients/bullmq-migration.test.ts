@@ -39,7 +39,7 @@ function mover(folder: string, relay: Relay, target: Server): string {
 }
 
 test.if(requireRedis())(
-  "BullMQ goes on while its server is migrated from redis-server to Ferrite and back",
+  "BullMQ works while its server is migrated from redis-server to Ferrite and back",
   async () => {
     const redis = await startPrimaryRedis();
     const ferrite = await startFerrite({ settings: { "replication.repl_diskless_sync_delay": "0" } });

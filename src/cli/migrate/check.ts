@@ -130,7 +130,7 @@ function addressFinding(who: string, whom: string, address: string, option: stri
   });
 }
 
-/** Who else has an opinion about the roles: a Sentinel would undo the switch, and other replicas stay with the source. */
+/** What else may change the roles: a Sentinel would undo the switch, and other replicas stay with the source. */
 async function checkFollowers({ source }: Run, facts: Facts): Promise<Finding[]> {
   const findings: Finding[] = [];
   const clients = text(await source.tryAsk("CLIENT", "LIST"));

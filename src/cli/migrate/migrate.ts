@@ -1,9 +1,9 @@
 /**
  * `ferrite migrate FROM`: moves the data of a running server to another one in four steps, each of which can be run alone:
  *
- *   check      reads, and says what stands in the way
+ *   check      reads, and names what prevents the migration
  *   replicate  makes the target a replica, and waits until the lag is small
- *   compare    reads keys on both sides while writes go on
+ *   compare    reads keys on both sides while clients write
  *   switch     pauses writes, waits for equal offsets, and changes the roles
  *
  * A step undoes what it did when it fails or is interrupted, and finds out by itself what an earlier run has done already.

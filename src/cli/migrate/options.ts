@@ -90,7 +90,7 @@ export function parseMigrateArguments(argv: readonly string[], environment: Node
   };
 }
 
-/** A path is often given by those who have read that Ferrite loads Redis's files. */
+/** A path is a likely mistake, because Ferrite loads Redis's files. */
 function refuseFile(from: string): void {
   if (from.includes("://") || !(from.includes("/") || existsSync(from))) return;
   throw new UsageError(

@@ -5,7 +5,7 @@ import type { TlsFiles } from "./options.ts";
 
 export type Role = "source" | "target";
 
-/** A step cannot go on. `meaning` and `mend` are as in a finding. */
+/** A step cannot continue. `meaning` and `mend` are as in a finding. */
 export class MigrationFailed extends Error {
   override readonly name = "MigrationFailed";
 

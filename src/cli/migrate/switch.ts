@@ -27,7 +27,7 @@ import { MigrationFailed, numberOf, type Server } from "./server.ts";
 export const FENCE = "999999";
 export const FENCE_PARAMETER = "min-replicas-to-write";
 const LAG_PARAMETER = "min-replicas-max-lag";
-/** The pause goes on a little longer than the step may take, so that the step ends it. */
+/** The pause lasts a little longer than the step may take, so that the step ends it. */
 const PAUSE_MARGIN_MS = 2000;
 const LOOK_MS = 5;
 /** Keys that are compared while writes are paused. */
@@ -79,7 +79,7 @@ function mustBeReady({ options, source, target }: Run, relation: Relation): void
     throw new MigrationFailed(
       "roles",
       `${source.title} is a replica itself`,
-      "Its primary goes on writing: a pause of the replica stops nothing.",
+      "Its primary still accepts writes: a pause of the replica stops nothing.",
       "migrate from the primary",
     );
   if (!relation.isLinked)

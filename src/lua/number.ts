@@ -65,10 +65,13 @@ function scaledText(size: number, digits: number): string {
   return `${before}.${text.slice(1, end)}`;
 }
 
-/** "inf", "-inf", "-nan", or "" for a finite number. */
+/** How a NaN is written. Tests write it otherwise to find out what depends on it. */
+export const spelling = { nan: "-nan" };
+
+/** "inf", "-inf", the text of a NaN, or "" for a finite number. */
 function unusualText(n: number): string {
   if (Number.isFinite(n)) return "";
-  return Number.isNaN(n) ? "-nan" : n > 0 ? "inf" : "-inf";
+  return Number.isNaN(n) ? spelling.nan : n > 0 ? "inf" : "-inf";
 }
 
 /** The minus sign, also of -0. */

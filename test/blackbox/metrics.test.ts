@@ -224,7 +224,7 @@ describe("/metrics", () => {
 
 /** Fields that change between INFO and the scrape, or are the same figure in another unit. */
 const MOVES =
-  /memory|^mem_|allocator|uptime|cpu|clients|reads|writes|net_|commands_processed|connections|stale|cycle|buffer|aof_.*size|delayed|ratio|last_save|error_replies/;
+  /memory|^mem_|allocator|uptime|cpu|clients|reads|writes|net_|commands_processed|connections|stale|time_cap|cycle|buffer|aof_.*size|delayed|ratio|last_save|error_replies/;
 
 /** Fields of features that this version lacks, or whose figure INFO only has for form's sake. */
 const NOT_COVERED: ReadonlySet<string> = new Set([

@@ -12,9 +12,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
+import { AHEAD_OF_OTHERS, type Bystander, startBystander } from "./bystander.ts";
 import { load } from "./loader.ts";
 import { machineTimes, Options, printHead, spread, stealShare, table } from "./machine.ts";
-import type { GeneratorPlan, GeneratorResult, LatencyFigures } from "./openloop.ts";
+import type { GeneratorResult, LatencyFigures } from "./openloop.ts";
 
 const options = new Options(
   {
@@ -43,14 +44,6 @@ const sizes: Record<string, number> = {
   pipeline: 512 * 1024,
 };
 const BYSTANDER_KEYS = 100_000;
-
-/**
- * The generator gets real-time priority if possible (as root), so that it wakes before server and load. It uses a few
- * percent of a core.
- */
-const chrt = process.getuid?.() === 0 ? Bun.which("chrt") : null;
-const AHEAD_OF_OTHERS =
-  chrt !== null && Bun.spawnSync([chrt, "--fifo", "1", "true"]).exitCode === 0 ? [chrt, "--fifo", "1"] : [];
 
 interface Row {
   load: string;
@@ -138,36 +131,8 @@ async function measure(server: Server, name: string, rate: number): Promise<Row>
   };
 }
 
-function generate(port: number, rate: number, length: number): { finished: Promise<GeneratorResult>; stop(): void } {
-  const plan: GeneratorPlan = {
-    port,
-    connections: options.number("connections", 8),
-    rate,
-    seconds: length,
-    getShare: 0.5,
-    keys: BYSTANDER_KEYS,
-    seed: 1,
-  };
-  const child = Bun.spawn(
-    [...AHEAD_OF_OTHERS, process.execPath, join(import.meta.dir, "openloop.ts"), JSON.stringify(plan)],
-    { stdin: "pipe", stdout: "pipe", stderr: "pipe", timeout: (length + 60) * 1000 },
-  );
-  const finished = (async () => {
-    const [text, errors] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    if (child.exitCode !== 0) throw new Error(`the generator failed: ${errors.slice(0, 1000)}`);
-    return JSON.parse(text) as GeneratorResult;
-  })();
-  return {
-    finished,
-    stop() {
-      child.stdin.write("stop");
-      child.stdin.end();
-    },
-  };
+function generate(port: number, rate: number, length: number): Bystander {
+  return startBystander(port, rate, length, options.number("connections", 8), BYSTANDER_KEYS);
 }
 
 function time(us: number): string {

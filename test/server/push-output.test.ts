@@ -62,7 +62,8 @@ test("replies and pushes in order, through a socket that stalls and a gate", () 
     } else {
       turn.release(position - random.below(4));
     }
-    expect(wanted.startsWith(state.text)).toBe(true);
+    // Not each time: the texts are put together anew for it, and come to megabytes.
+    if (step % 16 === 0) expect(wanted.startsWith(state.text)).toBe(true);
     if (client.output.bytes > 1 << 20 || step === 4999) {
       turn.release(position);
       state.room = Infinity;

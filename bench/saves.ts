@@ -1,7 +1,7 @@
 /**
  * BGSAVE and BGREWRITEAOF of many keys while 50 clients write: a bystander's latency, memory, and how long they take.
  *
- *   bun bench/saves.ts [--keys 5m] [--seconds 10] [--servers ferrite,redis]
+ *   bun bench/saves.ts [--keys 5m] [--hash 1m] [--seconds 10] [--servers ferrite,redis]
  *
  * Method: the keys are loaded. redis-benchmark writes them at full rate over 50 connections from then on, and the open-loop bystander
  * (openloop.ts) sends PING and GET at 1000 a second: first beside the writers alone, then until each save is done. Memory is
@@ -19,6 +19,7 @@ import type { GeneratorResult } from "./openloop.ts";
 const options = new Options(
   {
     keys: "keys that are loaded, default 5m",
+    hash: "fields of one hash, which the writers change instead of the keys; default 0, no hash",
     seconds: "length of the phase without a save, default 10",
     servers: "ferrite,redis: which, in this order; default both",
     workers: "workers of Ferrite, default 2",
@@ -26,6 +27,8 @@ const options = new Options(
   "bun bench/saves.ts [options]: what a save costs clients",
 );
 const keys = options.number("keys", 5e6);
+const fields = options.number("hash", 0);
+const FIELDS_A_COMMAND = 500;
 const RATE = 1000;
 const CONNECTIONS = 8;
 const SAVE_SECONDS_MAX = 240;
@@ -87,11 +90,20 @@ async function measured(kind: ServerKind): Promise<Phase[]> {
       : await startRedis({ args: ["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"] });
   try {
     await load({ port: server.port, count: keys });
+    if (fields > 0) await loadHash(server);
     const writers = Bun.spawn(
-      ["redis-benchmark", "-p", `${server.port}`, "-c", "50", "-n", "1000000000", "-r", `${keys}`, "-q", "SET"].concat([
-        "key:__rand_int__",
-        "v".repeat(64),
-      ]),
+      [
+        "redis-benchmark",
+        "-p",
+        `${server.port}`,
+        "-c",
+        "50",
+        "-n",
+        "1000000000",
+        "-r",
+        `${fields || keys}`,
+        "-q",
+      ].concat(fields > 0 ? ["HSET", "big", "key:__rand_int__"] : ["SET", "key:__rand_int__"], "v".repeat(64)),
       { stdout: "ignore", stderr: "ignore", timeout: 900_000 },
     );
     const client = await server.connect();
@@ -104,6 +116,19 @@ async function measured(kind: ServerKind): Promise<Phase[]> {
   } finally {
     await server.kill();
   }
+}
+
+/** The fields as redis-benchmark names them. */
+async function loadHash(server: Server): Promise<void> {
+  const client = await server.connect();
+  for (let from = 0; from < fields; from += FIELDS_A_COMMAND) {
+    const pairs = Array.from({ length: FIELDS_A_COMMAND }, (_, i) => [
+      `key:${String(from + i).padStart(12, "0")}`,
+      "v".repeat(64),
+    ]);
+    await ask(client, "HSET", "big", ...pairs.flat());
+  }
+  client.close();
 }
 
 async function finished(

@@ -7,23 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, type RespClient, show } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
+import { ALL_COLD, guarded } from "../support/tier-server.ts";
 
 const GUARD_MS = 60_000;
 const TIMEOUT_MS = 120_000;
-const ALL_COLD = {
-  "storage.tiering": "true",
-  "storage.hybridlog_mutable_size": "0",
-  "storage.hybridlog_readonly_size": "0",
-  "storage.tier_min_value_size": "16",
-  "storage.num_shards": "16",
-};
 const many = (count: number, text: (n: number) => string): string[] => Array.from({ length: count }, (_, n) => text(n));
 
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), GUARD_MS, args.join(" ").slice(0, 80)));
-}
+const { ask } = guarded(GUARD_MS);
 
 async function allCold(client: RespClient, ...keys: string[]): Promise<void> {
   const end = Date.now() + GUARD_MS;

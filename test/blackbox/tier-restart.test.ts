@@ -9,8 +9,9 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { countFrom } from "../support/random.ts";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { show, within } from "../support/resp.ts";
 import { type FerriteOptions, type Server, startFerrite } from "../support/servers.ts";
+import { guarded } from "../support/tier-server.ts";
 
 const GUARD_MS = 90_000;
 const TIMEOUT_MS = 180_000;
@@ -47,20 +48,7 @@ async function start(dataDir: string, settings: Record<string, string>, more: Fe
   return server;
 }
 
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), GUARD_MS, args.join(" ").slice(0, 80)));
-}
-async function figure(client: RespClient, section: string, name: string): Promise<number> {
-  const text = await ask(client, "INFO", section);
-  return Number(new RegExp(`${name}:([0-9.]+)`).exec(text)?.[1] ?? Number.NaN);
-}
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const end = Date.now() + GUARD_MS;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not in time: ${what}`);
-    await Bun.sleep(10);
-  }
-}
+const { ask, figure, until } = guarded(GUARD_MS);
 
 const ALL_COLD = { "storage.hybridlog_mutable_size": "0", "storage.hybridlog_readonly_size": "0" };
 const value = (n: number, version: number): string => `${n}.${version} `.repeat(20 + (n % 30));

@@ -8,20 +8,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Differential } from "../support/differential.ts";
 import { countFrom, testSeed } from "../support/random.ts";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type RespClient, show } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { ALL_COLD, guarded } from "../support/tier-server.ts";
 
 const STEPS = countFrom("FERRITE_TIER_STEPS", 6000);
 const GUARD_MS = 60_000;
 const TIMEOUT_MS = 120_000;
-/** Every string of 16 bytes or more goes to disk. */
-const ALL_COLD = {
-  "storage.tiering": "true",
-  "storage.hybridlog_mutable_size": "0",
-  "storage.hybridlog_readonly_size": "0",
-  "storage.tier_min_value_size": "16",
-  "storage.num_shards": "16",
-};
 
 let server: Server;
 beforeAll(async () => {
@@ -31,23 +24,11 @@ afterAll(async () => {
   await server.stop();
 }, TIMEOUT_MS);
 
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), GUARD_MS, args.join(" ").slice(0, 80)));
-}
+const guard = guarded(GUARD_MS);
+const { ask, until } = guard;
 
 /** A figure of INFO hybridlog. */
-async function figure(client: RespClient, name: string): Promise<number> {
-  const text = await ask(client, "INFO", "hybridlog");
-  return Number(new RegExp(`${name}:([0-9.]+)`).exec(text)?.[1] ?? Number.NaN);
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const end = Date.now() + GUARD_MS;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not within a minute: ${what}`);
-    await Bun.sleep(5);
-  }
-}
+const figure = (client: RespClient, name: string): Promise<number> => guard.figure(client, "hybridlog", name);
 
 /** Waits until the values of all `keys` are on disk. */
 async function allCold(client: RespClient, keys: readonly string[]): Promise<void> {

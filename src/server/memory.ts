@@ -1,4 +1,5 @@
 /** Memory: makes the shared memory of a server, which is the control block and the regions. */
+import { errorMessage } from "../base/errors.ts";
 import { keyspacesOf, Control, REGION_COUNT_AT, REGIONS_WANTED_AT } from "../memory/control.ts";
 import { Arena } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
@@ -17,6 +18,8 @@ export interface MemoryOptions {
   seedA: number;
   seedB: number;
   hugePages: boolean;
+  /** Asks the system for the bytes of a region, and throws when it refuses. Left out: a SharedArrayBuffer. */
+  allocate?: (bytes: number) => SharedArrayBuffer;
 }
 
 /** Regions for which the control block has room, so that max_memory can be raised later. Costs entries of the chunk table. */
@@ -27,8 +30,12 @@ export class Memory {
   readonly regions: SharedArrayBuffer[] = [];
   readonly arena: Arena;
   readonly pool: FramePool;
+  /** Why the system refused the last region, "" = it has not refused one. */
+  refusal = "";
+  private readonly allocate: (bytes: number) => SharedArrayBuffer;
 
   constructor(private readonly options: MemoryOptions) {
+    this.allocate = options.allocate ?? ((bytes) => new SharedArrayBuffer(bytes));
     this.control = Control.create({
       shards: options.shards,
       workers: options.workers,
@@ -59,19 +66,28 @@ export class Memory {
     Atomics.store(this.control.i32, REGIONS_WANTED_AT, Math.min(Math.max(regions, 1), REGIONS_MAX));
   }
 
-  /** Called when the system has refused memory. No further region is made until `allowRegions` is called again. */
-  stopGrowing(): void {
-    this.allowRegions(this.regions.length);
-    this.pool.growthFailed();
-  }
-
   get mayGrow(): boolean {
     return this.regions.length < Atomics.load(this.control.i32, REGIONS_WANTED_AT);
   }
 
+  /**
+   * As `makeRegion`. Returns -1 when the system refuses the memory, with the reason in `refusal`. Writes that need more memory
+   * are then refused with OOM, and no further region is made until `allowRegions` is called again.
+   */
+  tryMakeRegion(): number {
+    try {
+      return this.makeRegion();
+    } catch (thrown) {
+      this.refusal = errorMessage(thrown);
+      this.allowRegions(this.regions.length);
+      this.pool.growthFailed();
+      return -1;
+    }
+  }
+
   /** Makes a region that no frame is allocated from yet. Returns its number. */
-  makeRegion(): number {
-    const buffer = new SharedArrayBuffer(this.options.regionBytes);
+  private makeRegion(): number {
+    const buffer = this.allocate(this.options.regionBytes);
     if (this.options.hugePages) adviseHugePages(new Uint8Array(buffer));
     this.regions.push(buffer);
     this.arena.attach(this.regions.length - 1, buffer);
@@ -80,9 +96,9 @@ export class Memory {
 
   /** Makes another region and adds it to the pool. For the embedded mode: a server first announces it to its workers. */
   grow(): boolean {
-    if (!this.mayGrow) return false;
-    this.pool.addRegion(this.makeRegion());
-    return true;
+    const region = this.mayGrow ? this.tryMakeRegion() : -1;
+    if (region !== -1) this.pool.addRegion(region);
+    return region !== -1;
   }
 
   get regionCount(): number {

@@ -536,18 +536,10 @@ class Supervisor {
   /** Makes another region. Announces it before any frame in it is allocated, so that every worker can map its addresses. */
   private grow(): void {
     if (!this.memory.mayGrow) return;
-    let region: number;
-    try {
-      region = this.memory.makeRegion();
-    } catch (thrown) {
-      // From now on, writes that need more memory are refused with OOM. All other commands continue.
-      this.memory.stopGrowing();
-      this.logs
-        .target("storage")
-        .error(
-          "out_of_memory",
-          `Cannot allocate memory for region ${this.memory.regions.length}: ${errorMessage(thrown)}`,
-        );
+    const region = this.memory.tryMakeRegion();
+    if (region === -1) {
+      const text = `Cannot allocate memory for region ${this.memory.regions.length}: ${this.memory.refusal}`;
+      this.logs.target("storage").error("out_of_memory", `${text}. Writes that need more get OOM; all else continues.`);
       return;
     }
     const message: RegionMessage = { region, buffer: this.memory.regions[region]! };

@@ -41,7 +41,7 @@ async function hammer(f: Fixture, threads: number, rounds: number, filler: numbe
           else if (message.kind === "done") resolve(message);
           else if (f.memory.mayGrow) {
             // Announced to all threads before a frame of it is allocated.
-            const region = f.memory.makeRegion();
+            const region = f.memory.tryMakeRegion();
             for (const { port1 } of ports) port1.postMessage({ region, buffer: f.memory.regions[region] });
             f.memory.pool.addRegion(region);
           }

@@ -25,6 +25,8 @@ export interface TestEngineOptions {
   regions?: number;
   shards?: number;
   regionBytes?: number;
+  /** Asks the system for the bytes of a region. */
+  allocate?: (bytes: number) => SharedArrayBuffer;
   /** Services of the server around the engine, other than making regions. */
   services?: Partial<ServerServices>;
   /** The disk; an empty one when left out. */
@@ -168,6 +170,7 @@ export class TestEngine implements ClientHost {
         seedA: 0x1234567,
         seedB: 0x89abcde,
         hugePages: false,
+        ...(options.allocate === undefined ? {} : { allocate: options.allocate }),
       });
     // Only what the commands under test ask for.
     const services = {

@@ -19,7 +19,7 @@ import { withoutAnyTime } from "../support/streams.ts";
 import { fillingCommand, waitingCommand } from "../support/waiting-commands.ts";
 
 const STEPS = countFrom("FERRITE_REPLAY_STEPS", 3000);
-const ROUNDS = countFrom("FERRITE_REPLAY_ROUNDS", 2);
+const ROUNDS = countFrom("FERRITE_REPLAY_ROUNDS", 1);
 const CLIENTS = 4;
 /** Clients that wait, and commands of each; commands of each of two that fill. So many that most waits are served. */
 const WAITING_CLIENTS = 10;

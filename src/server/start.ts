@@ -7,7 +7,7 @@
  */
 import { resolve } from "node:path";
 import { type Config, type ConfigChange, FROM_RUNTIME } from "../base/config/config.ts";
-import { errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
+import { loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import { type Logger, type LogRoot, quoted } from "../base/log.ts";

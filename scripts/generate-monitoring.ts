@@ -116,6 +116,7 @@ const ROWS: readonly (readonly [row: string, panels: readonly Panel[]])[] = [
         queries: [
           [`ferrite_epoch_pins${OF}`, "pins"],
           [`ferrite_epoch_pending_shards${OF}`, "shards with waiting memory"],
+          [`ferrite_epoch_stalled${OF}`, "shards where a reader does not end"],
         ],
       },
     ],
@@ -318,6 +319,14 @@ const ALERTS: readonly Alert[] = [
     minutes: 30,
     severity: "warning",
     summary: "resident memory of {{ $labels.instance }} is more than 1.5 times the used one",
+  },
+  {
+    name: "FerriteReadersHoldMemory",
+    expr: "ferrite_epoch_stalled > 0 and ferrite_epoch_pending_bytes > 100e6",
+    minutes: 5,
+    severity: "warning",
+    summary:
+      "readers of {{ $labels.instance }} that do not end hold memory: a save, or clients that take long replies slowly",
   },
   {
     name: "FerriteRejectsClients",

@@ -248,6 +248,12 @@ const MEMORY: readonly Metric[] = [
     "Shards with memory that waits for a reader to end.",
     (f) => f.epochs.waitingShards,
   ),
+  gauge("ferrite_epoch_pending_bytes", "Memory that waits for a reader to end.", (f) => f.epochs.waitingBytes),
+  gauge(
+    "ferrite_epoch_stalled",
+    "Shards whose oldest reader has held memory back for a minute.",
+    (f) => f.epochs.stalledShards,
+  ),
 ];
 
 /** A figure of the disk tier: the metric is left out without one. */

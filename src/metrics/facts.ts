@@ -132,14 +132,7 @@ export interface Facts {
   };
   /** null = there is no disk tier. */
   readonly tier: TierFigures | null;
-  readonly epochs: {
-    readonly current: number;
-    readonly pins: number;
-    /** Most epochs that a pin lies behind its shard. */
-    readonly oldestLag: number;
-    /** Shards that have memory which waits for a pin to end. */
-    readonly waitingShards: number;
-  };
+  readonly epochs: EpochFacts;
   readonly cpu: {
     readonly userSeconds: number;
     readonly systemSeconds: number;
@@ -194,4 +187,16 @@ export interface Facts {
   readonly workers: readonly WorkerFacts[];
   /** Why the server is not ready; empty = it is. */
   readonly notReady: readonly string[];
+}
+
+export interface EpochFacts {
+  readonly current: number;
+  readonly pins: number;
+  /** Most epochs that a pin lies behind its shard. */
+  readonly oldestLag: number;
+  /** Shards that have memory which waits for a pin to end, and the bytes of that. */
+  readonly waitingShards: number;
+  readonly waitingBytes: number;
+  /** Shards whose oldest pin has held memory back for a minute. */
+  readonly stalledShards: number;
 }

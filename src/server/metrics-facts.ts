@@ -16,15 +16,14 @@ import type { ClassFacts, CommandFacts, DatabaseFacts, Facts, WorkerFacts } from
 import { AppendState } from "../persistence/append-state.ts";
 import { CheckpointState } from "../persistence/checkpoint-state.ts";
 import { SaveState } from "../persistence/save-state.ts";
-import { NO_ADDRESS } from "../store/address.ts";
 import { ChannelKind, channelCount } from "../store/channels.ts";
 import { deadlineSum, expiresCount, keyCount } from "../store/keyspace.ts";
 import { Keyspaces } from "../store/keyspaces.ts";
 import { ColdFiles } from "../store/cold-files.ts";
-import { oldestPin } from "../store/pins.ts";
 import { ScriptState } from "../store/script-state.ts";
 import { Shard } from "../store/shard.ts";
 import { Trackers } from "../store/trackers.ts";
+import { EpochWatch } from "./epoch-watch.ts";
 import { Cell, Cells, LOOP_BOUNDS_MS } from "./cells.ts";
 import type { Memory } from "./memory.ts";
 import type { ProcessFacts } from "./messages.ts";
@@ -49,6 +48,7 @@ const OS = `${type()} ${release()} ${machine()}`;
 export class MetricsFacts {
   private readonly cells: Cells;
   private readonly shards: readonly Shard[];
+  private readonly epochs: EpochWatch;
   private readonly keyspaces: Keyspaces;
   private readonly statistics: CommandStatistics;
   private readonly saves: SaveState;
@@ -68,6 +68,7 @@ export class MetricsFacts {
     const { control } = memory;
     this.cells = new Cells(control, process_.workers);
     this.shards = Array.from({ length: control.geometry.shards }, (_, n) => new Shard(control, n));
+    this.epochs = new EpochWatch(this.shards);
     this.keyspaces = new Keyspaces(control);
     this.statistics = new CommandStatistics(control, process_.workers, clientTable(config), clock, config);
     this.saves = new SaveState(control);
@@ -102,7 +103,7 @@ export class MetricsFacts {
       keys: this.keys(),
       memory: this.memoryFacts(),
       tier: config.flag("storage.tiering") ? tierFigures(this.cells, this.coldFiles, config) : null,
-      epochs: this.epochs(),
+      epochs: this.epochs.read(clock.monotonicMs()),
       cpu: this.cpu(),
       scripts: this.scriptFacts(),
       pubsub: this.pubsub(),
@@ -222,22 +223,6 @@ export class MetricsFacts {
       stalePercent: cells.sum(Cell.stalePercent) / process_.workers,
       exceedingMs: cells.max(Cell.exceedingMs),
     };
-  }
-
-  private epochs(): Facts["epochs"] {
-    let current = 0;
-    let pins = 0;
-    let oldestLag = 0;
-    let waitingShards = 0;
-    for (const shard of this.shards) {
-      const { epoch } = shard;
-      current = Math.max(current, epoch);
-      pins += shard.pins;
-      oldestLag = Math.max(oldestLag, epoch - oldestPin(shard));
-      if (shard.retiredHead !== NO_ADDRESS || shard.retiredValues !== NO_ADDRESS || shard.retiredBlocksHead !== 0)
-        waitingShards++;
-    }
-    return { current, pins, oldestLag, waitingShards };
   }
 
   private cpu(): Facts["cpu"] {

@@ -327,7 +327,7 @@ export class LargeValues {
         const old = this.chunkFrame(shard, node, index);
         const oldStart = firstByte(old);
         this.arena.bytesOf(regionOf(old)).copy(into, start, oldStart, oldStart + STRING_CHUNK_BYTES);
-        this.retire(shard, Retired.Chunk, old, 0);
+        this.retire(shard, Retired.Chunk, old, STRING_CHUNK_BYTES);
       } else {
         into.fill(0, start, start + STRING_CHUNK_BYTES);
         this.usedBytes += STRING_CHUNK_BYTES;
@@ -421,6 +421,7 @@ export class LargeValues {
     m[w + NODE_EPOCH] = retiredEpoch(shard);
     m[w + NODE_NEXT] = shard.retiredValues;
     shard.retiredValues = node;
+    shard.addRetired(this.bytesWith(m, w));
   }
 
   /** Frees a node that `link` made. Its chunks still belong to the staged value. */
@@ -456,6 +457,7 @@ export class LargeValues {
       const next = m[w + RETIRED_NEXT]! as Address;
       shard.retiredHead = next;
       if (next === NO_ADDRESS) shard.retiredTail = NO_ADDRESS;
+      shard.removeRetired(bytes + RETIRED_BYTES);
       this.heap.free(shard, block, RETIRED_BYTES, nowSeconds);
       if (kind === Retired.Chunk) this.pool.free(what as FrameNumber, FrameSize.Small, nowSeconds);
       else this.heap.free(shard, what as Address, bytes, nowSeconds);
@@ -482,9 +484,15 @@ export class LargeValues {
     while (node !== NO_ADDRESS) {
       const w = this.segments.locate(shard, node);
       const next = this.segments.m[w + NODE_NEXT]! as Address;
+      shard.removeRetired(this.bytesWith(this.segments.m, w));
       this.freeValue(shard, node, nowSeconds);
       node = next;
     }
+  }
+
+  /** Bytes of a value with its node, which is at word `w` of `m`. */
+  private bytesWith(m: Int32Array, w: number): number {
+    return m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES + nodeBytes(m[w + NODE_FITS]!);
   }
 
   private newNode(shard: Shard, chunks: number, isAdmitted: boolean): Address | Status {
@@ -555,5 +563,6 @@ export class LargeValues {
       this.segments.m[last + RETIRED_NEXT] = block;
     }
     shard.retiredTail = block;
+    shard.addRetired(bytes + RETIRED_BYTES);
   }
 }

@@ -28,6 +28,8 @@ export function checkShard(store: Store, shard: Shard): number {
   store.log.check(shard);
   store.heap.check(shard);
   store.wheel.check(shard);
+  const nothingWaits = shard.retiredHead === 0 && shard.retiredValues === 0 && shard.retiredBlocksHead === 0;
+  assert(nothingWaits ? shard.retiredUnits === 0 : shard.retiredUnits > 0, "the bytes of what is retired add up");
   let keys = 0;
   for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
     const found = store.index.check(shard, keyspace);

@@ -225,6 +225,7 @@ export class ShardPages implements Pages {
     if (tail === NO_REF) shard.retiredBlocksHead = ref;
     else this.setWord(tail, BLOCK_LINK, ref);
     shard.retiredBlocksTail = ref;
+    shard.addRetired(kind === BlockKind.Root ? this.treeBytesOf(ref) : bytes);
   }
 
   /** Frees up to `blocks` of the blocks retired before epoch `oldest`, the oldest that a live pin has. */
@@ -242,8 +243,14 @@ export class ShardPages implements Pages {
       const next = this.m[w + BLOCK_LINK]! as Ref;
       shard.retiredBlocksHead = next;
       if (next === NO_REF) shard.retiredBlocksTail = NO_REF;
-      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.discardBlock(ref);
-      else this.heap.free(shard, heapAddress(ref), info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      const bytes = info & BLOCK_BYTES_MASK;
+      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) {
+        shard.removeRetired(this.treeBytesOf(ref));
+        this.discardBlock(ref);
+      } else {
+        shard.removeRetired(bytes);
+        this.heap.free(shard, heapAddress(ref), bytes, this.now.nowSeconds);
+      }
     }
   }
 
@@ -327,11 +334,17 @@ export class ShardPages implements Pages {
     return outs + (level > 0 ? page.count >>> 3 : 0);
   }
 
-  /** Bytes of everything that a root reaches, about. */
-  bytesOf(root: Ref): number {
+  /** Bytes of a root, its trees and what lies outside their pages; not of roots in its trees. */
+  private treeBytesOf(root: Ref): number {
     const w = this.locate(root) >> 2;
     let bytes = ROOT_BYTES + (this.m[w + ROOT_OUT]! >>> 0);
     for (let tree = 0; tree < ROOT_TREES_MAX; tree++) bytes += this.m[w + ROOT_TREES + tree * ROOT_TREE_WORDS + 3]!;
+    return bytes;
+  }
+
+  /** Bytes of everything that a root reaches, about. */
+  bytesOf(root: Ref): number {
+    let bytes = this.treeBytesOf(root);
     for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
       const top = this.wordOf(root, ROOT_TREES + tree * ROOT_TREE_WORDS);
       if (top === NO_REF) continue;

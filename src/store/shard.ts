@@ -86,6 +86,7 @@ const RETIRED_BLOCKS_HEAD_AT = 47;
 const RETIRED_BLOCKS_TAIL_AT = 48;
 const GARBAGE_AT = 49;
 const RELEASES_AT = 50;
+const RETIRED_UNITS_AT = 51;
 const STRUCTURE_VERSION_AT = 53;
 
 // Line 2: the log.
@@ -604,6 +605,18 @@ export class Shard {
   }
   set retiredBlocksTail(value: Ref) {
     this.c[this.header + RETIRED_BLOCKS_TAIL_AT] = value;
+  }
+
+  /** 8-byte units of all that is retired. Metrics read it without the lock. */
+  get retiredUnits(): number {
+    return this.c[this.header + RETIRED_UNITS_AT]!;
+  }
+  /** Notes that so many bytes were retired, and that they were freed. */
+  addRetired(bytes: number): void {
+    this.c[this.header + RETIRED_UNITS_AT]! += Math.ceil(bytes / 8);
+  }
+  removeRetired(bytes: number): void {
+    this.c[this.header + RETIRED_UNITS_AT]! -= Math.ceil(bytes / 8);
   }
 
   /** True while no pin sees the first of these blocks any more, and they are to be freed. */

@@ -4,7 +4,7 @@
  * sleeps, workers may have the file (persistence/aof-share.ts).
  *
  *   always    written and synced when a worker asks for it, at the latest after 100 ms
- *   everysec  written about ten times a second, synced once a second
+ *   everysec  written about ten times a second, synced once a second (persistence/sync-schedule.ts)
  *   no        written about ten times a second
  */
 import { receiveMessageOnPort } from "node:worker_threads";
@@ -16,18 +16,15 @@ import { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import { AofShare } from "../persistence/aof-share.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
+import { SyncSchedule } from "../persistence/sync-schedule.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
 declare const self: Worker;
 
 nameThread("aof");
 
-const SYNC_EVERY_MS = 1000;
-const WRITE_EVERY_MS = 100;
 /** A new file is completed for so long between two looks at the log, ms. */
 const TAIL_MS = 20;
-/** After a failed write it is tried again so often. */
-const RETRY_MS = 200;
 
 function tell(message: FromAofThread): void {
   self.postMessage(message);
@@ -38,7 +35,7 @@ class AofThread {
   private readonly writer: AofWriter;
   private readonly state: AppendState;
   private readonly share: AofShare;
-  private syncedMs = systemClock.monotonicMs();
+  private readonly schedule = new SyncSchedule(systemClock.monotonicMs());
   private told = "";
   private isStopping = false;
   /** A new file is being completed. */
@@ -79,7 +76,7 @@ class AofThread {
       if (this.isReplacing) this.stepReplace();
       this.giveFile();
       this.report();
-      if (!this.isReplacing) log.sleep(seen, isWritten ? WRITE_EVERY_MS : RETRY_MS);
+      if (!this.isReplacing) log.sleep(seen, this.schedule.sleepMs(isWritten, systemClock.monotonicMs()));
     }
     this.finish();
   }
@@ -94,16 +91,11 @@ class AofThread {
 
   /** Writes and syncs what is due. Returns false when the file cannot be written. */
   private writeAndSync(): boolean {
-    const { log, writer } = this;
-    if (!writer.drain()) return false;
-    if (this.fsync === "no") return true;
-    const now = systemClock.monotonicMs();
-    if (this.fsync === "everysec" && now - this.syncedMs < SYNC_EVERY_MS) return true;
-    this.syncedMs = now;
+    const { log } = this;
     const { durable } = log;
-    const isSynced = writer.sync();
-    if (isSynced && log.hasWaiting && log.durable !== durable) this.wakeAll();
-    return isSynced;
+    const isWritten = this.schedule.run(this.writer, this.fsync, systemClock.monotonicMs());
+    if (isWritten && log.hasWaiting && log.durable !== durable) this.wakeAll();
+    return isWritten;
   }
 
   /** All workers look for replies that may leave, and for clients that need not wait any more. */

@@ -10,7 +10,7 @@ export function checkMachine(config: Config, around: Surroundings): Finding[] {
     ...checkDescriptors(config, around),
     ...checkMemory(config, around),
     ...checkKernel(around),
-    ...checkNetwork(around),
+    ...checkNetwork(config, around),
     ...checkClock(around),
   ];
 }
@@ -147,8 +147,10 @@ function checkKernel({ files, platform, arch, release }: Surroundings): Finding[
 }
 
 const BACKLOG = 511;
+/** The bit of net.ipv4.tcp_fastopen that lets servers have it. */
+const FAST_OPEN_OF_SERVERS = 2;
 
-function checkNetwork({ files }: Surroundings): Finding[] {
+function checkNetwork(config: Config, { files }: Surroundings): Finding[] {
   const found: Finding[] = [];
   const backlog = read(files, "/proc/sys/net/core/somaxconn");
   if (backlog !== "" && Number(backlog) < BACKLOG) {
@@ -162,7 +164,16 @@ function checkNetwork({ files }: Surroundings): Finding[] {
   } else if (backlog !== "") found.push(fine("somaxconn", `net.core.somaxconn is ${backlog}`));
   for (const name of ["tcp_fastopen", "tcp_syn_retries"]) {
     const value = read(files, `/proc/sys/net/ipv4/${name}`);
-    if (value !== "") found.push(note(name, `net.ipv4.${name} is ${value}`));
+    const lacksServer = name === "tcp_fastopen" && (Number(value) & FAST_OPEN_OF_SERVERS) === 0;
+    if (value !== "" && lacksServer && config.flag("server.tcp_fast_open")) {
+      found.push(
+        warning(name, {
+          text: `server.tcp_fast_open is on, and net.ipv4.tcp_fastopen is ${value}`,
+          meaning: "The kernel ignores the setting: no client saves the round trip.",
+          mend: "sudo sysctl net.ipv4.tcp_fastopen=3",
+        }),
+      );
+    } else if (value !== "") found.push(note(name, `net.ipv4.${name} is ${value}`));
   }
   return found;
 }

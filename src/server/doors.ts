@@ -10,6 +10,7 @@ import { chmodSync, rmSync } from "node:fs";
 import type { TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
 import type { Config } from "../base/config/config.ts";
 import type { Client } from "./client.ts";
+import type { NativeSockets } from "./native-sockets.ts";
 import { descriptorOf } from "./socket-facts.ts";
 
 /** How a connection comes to a worker. */
@@ -32,6 +33,7 @@ export class Doors {
   constructor(
     private readonly config: Config,
     private readonly worker: number,
+    private readonly native: NativeSockets | null,
     private readonly handlersOf: (door: Door) => Handlers,
   ) {}
 
@@ -53,7 +55,9 @@ export class Doors {
       reusePort: true,
       socket: this.handlersOf(door),
     };
-    this.listeners.set(Bun.listen<Client>(options), door);
+    const listener = Bun.listen<Client>(options);
+    if (this.config.flag("server.tcp_fast_open")) this.native?.allowFastOpen(descriptorOf(listener));
+    this.listeners.set(listener, door);
   }
 
   private listenUnix(): void {

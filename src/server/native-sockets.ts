@@ -1,5 +1,6 @@
 /**
- * System calls on sockets that the event loop owns, for the time in which a script keeps it from turning (busy-sockets.ts).
+ * System calls on sockets that the event loop owns: what Bun has no option for, and reading and writing while a script keeps the
+ * loop from turning (busy-sockets.ts).
  * Linux only, through bun:ffi; `sockets` is null where it does not load, or with FERRITE_FFI=0.
  *
  *   pollfd   │ descriptor (4) │ events (2) │ events that are there (2) │
@@ -14,6 +15,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const ADDRESS_BYTES = 128;
+const IPPROTO_TCP = 6;
+const TCP_FASTOPEN = 23;
+/** Connections whose first bytes came with their SYN and whose handshake is not complete. Further ones take a round trip more. */
+const FAST_OPEN_WAITING = 256;
 
 function load() {
   if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
@@ -25,6 +30,7 @@ function load() {
         send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
         accept4: { args: [FFIType.i32, FFIType.u64, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
         getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+        setsockopt: { args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
         dup: { args: [FFIType.i32], returns: FFIType.i32 },
         close: { args: [FFIType.i32], returns: FFIType.i32 },
       }).symbols;
@@ -72,6 +78,12 @@ export class NativeSockets {
   /** Accepts a connection. Returns its descriptor, or -1 when none waits. */
   accept(listener: number): number {
     return libc!.accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  }
+
+  /** Lets clients send their first bytes with the SYN (RFC 7413). Returns false when the kernel cannot. */
+  allowFastOpen(listener: number): boolean {
+    const waiting = new Int32Array([FAST_OPEN_WAITING]);
+    return libc!.setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, ptr(waiting), waiting.byteLength) === 0;
   }
 
   /** A further descriptor of the same socket, or -1. */

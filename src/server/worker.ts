@@ -216,7 +216,7 @@ class DataWorker implements ClientHost {
     this.services.tick();
     this.round = new ClientRound(this.clients, this.engine.cells);
     this.admission = new Admission(this.config, this.facts.workers, systemClock);
-    this.doors = new Doors(this.config, this.worker, (door) => this.handlers(door));
+    this.doors = new Doors(this.config, this.worker, native, (door) => this.handlers(door));
     this.doors.open();
     if (tls !== null) {
       this.tls = new TlsListeners(native, this.tlsHandlers());

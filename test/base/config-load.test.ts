@@ -142,6 +142,8 @@ describe("two names for one key", () => {
     ['[storage]\neviction_policy = "no-eviction"', "storage.maxmemory_policy", "noeviction"],
     ['[persistence]\naof_sync = "everysecond"', "persistence.aof_fsync", "everysec"],
     ["[persistence]\ncheckpoint_interval = 5", "persistence.checkpoint_interval_secs", 5],
+    ['[persistence]\naof_path = "log.aof"', "persistence.aof_filename", "log.aof"],
+    ['[replication]\nbacklog_size = "3mb"', "replication.repl_backlog_size", 3 * 1024 ** 2],
     ["[tls]\nenabled = false", "server.tls_enabled", false],
     ['[logging]\nfile = "f.log"', "logging.log_file", "f.log"],
     ["[server]\nhz = 50", "storage.expire_check_interval", 20],
@@ -194,7 +196,6 @@ test("a primary by both spellings", () => {
 describe("features that this version lacks", () => {
   test.each([
     "[storage]\nactive_defrag = true",
-    "[server]\ntcp_fast_open = true",
     "[redis]\ncluster_enabled = true",
     "[cluster]\nenabled = true",
     "[encryption]\nenabled = true",
@@ -205,7 +206,7 @@ describe("features that this version lacks", () => {
 
   test("a feature that is off, or a parameter of it, loads", () => {
     const text =
-      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[replication]\nparallel_sync = false\nsync_threads = 5\n[server]\ntcp_fast_open = false";
+      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[replication]\nparallel_sync = false\nsync_threads = 5";
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
     expect(warnings).toEqual(["ferrite.toml:6: replication.sync_threads has no effect in this version"]);
   });

@@ -283,6 +283,12 @@ describe("the machine", () => {
       "warning: net.core.somaxconn is 128",
     );
     expect(await first("tcp_fastopen", {})).toBe("info: net.ipv4.tcp_fastopen is 1");
+    const wanted = `${BASE}[server]\ntcp_fast_open = true\n`;
+    expect(of(await scene().find(wanted), "tcp_fastopen")).toEqual([
+      "warning: server.tcp_fast_open is on, and net.ipv4.tcp_fastopen is 1",
+    ]);
+    const allowed = scene({ "/proc/sys/net/ipv4/tcp_fastopen": "3" });
+    expect(of(await allowed.find(wanted), "tcp_fastopen")).toEqual(["info: net.ipv4.tcp_fastopen is 3"]);
     expect(await first("tcp_syn_retries", {})).toBe("info: net.ipv4.tcp_syn_retries is 6");
     const unsynchronized = { "/run/systemd/timesync/synchronized": "gone", "/run/systemd/timesync/other": "" };
     expect(await first("clock", unsynchronized)).toBe("warning: the clock is not synchronized");

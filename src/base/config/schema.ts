@@ -665,8 +665,7 @@ const SERVER = [
   key("server.tcp_fast_open", {
     type: "bool",
     default: false,
-    support: "switch",
-    doc: "TCP Fast Open on the listening socket (Linux).",
+    doc: "Let clients that ask for it send their first command with the SYN (TCP Fast Open, Linux): a new connection then takes a round trip less. The kernel has to allow it: `net.ipv4.tcp_fastopen` 3. Not for TLS.",
   }),
   key("server.io_uring", {
     type: "bool",

@@ -144,6 +144,15 @@ describe("layers", () => {
     expect(LAYERS.flat().sort()).toEqual(folders.map(({ name }) => name).sort());
   });
 
+  test("nothing looks up the name of an address: there is no reverse DNS", async () => {
+    const lookup = /["'](?:node:)?dns(?:\/promises)?["']|\bBun\.dns\b|\blookupService\b/;
+    const users: string[] = [];
+    for (const path of new Bun.Glob("**/*.{ts,mts,js,mjs}").scanSync(SOURCE))
+      if (lookup.test(withoutComments(await Bun.file(join(SOURCE, path)).text()))) users.push(path);
+    expect(users).toEqual([]);
+    expect(lookup.test('import dns from "node:dns/promises";')).toBe(true);
+  });
+
   test("every relative import names an existing file, with its extension", async () => {
     const missing: string[] = [];
     for (const path of new Bun.Glob("**/*.ts").scanSync(SOURCE)) {

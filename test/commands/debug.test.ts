@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Ferrite } from "../../src/embedded/index.ts";
+import { isLoopbackAddress } from "../../src/server/client-line.ts";
 import { Referee } from "../base/redis.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type RespClient, show, within } from "../support/resp.ts";
@@ -333,4 +334,17 @@ describe("-BUSY", () => {
     shard.unlock();
     expect(engine.client.raw("").map((reply) => show(reply))).toEqual(["+OK"]);
   });
+});
+
+test.each([
+  ["local", "127.0.0.1:5000", ":1"],
+  ["local", "[::1]:5000", ":1"],
+  ["local", "10.0.0.1:5000", "-ERR DEBUG command not allowed"],
+  ["local", "[2001:db8::1]:5000", "-ERR DEBUG command not allowed"],
+  ["yes", "10.0.0.1:5000", ":1"],
+  ["no", "127.0.0.1:5000", "-ERR DEBUG command not allowed"],
+])("enable-debug-command %s, and a client at %s", (allowed, address, reply) => {
+  const engine = testEngine({ services: { isLocal: () => isLoopbackAddress(address) } });
+  engine.config.place("server.enable_debug_command", allowed, { kind: "flag", text: "test" });
+  expect(engine.client.send("DEBUG", "STRINGMATCH-LEN", "5", "a*")).toStartWith(reply);
 });

@@ -77,6 +77,10 @@ describe.if(canRun)("systemd units", () => {
       const unit = read(name);
       expect(valuesOf(unit, "Type")).toEqual(["notify"]);
       expect(valuesOf(unit, "LimitNOFILE")).toEqual(["65536"]);
+      // A drop-in sets the limit, which depends on max_memory.
+      expect(valuesOf(unit, "MemoryAccounting")).toEqual(["yes"]);
+      expect(valuesOf(unit, "MemoryMax")).toEqual(["infinity"]);
+      expect(Number(valuesOf(unit, "TimeoutStopSec")[0])).toBeGreaterThanOrEqual(300);
       // The server calls a worker stuck after 20 seconds; the watchdog must be longer than that and a period of feeding.
       expect(Number(valuesOf(unit, "WatchdogSec")[0])).toBeGreaterThan(40);
       expect(valuesOf(unit, "ExecStart")[0]).toStartWith("/usr/bin/ferrite --config /etc/ferrite/");

@@ -253,6 +253,10 @@ interface Alert {
   readonly minutes: number;
   readonly severity: "critical" | "warning";
   readonly summary: string;
+  /** For alerts-test.yml: series, their values where the alert fires, and where it is not to. "0+1" grows each minute. */
+  readonly series: readonly (readonly [series: string, bad: string, good: string])[];
+  /** Labels of the alert besides instance and severity. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 const ALERTS: readonly Alert[] = [
@@ -262,6 +266,7 @@ const ALERTS: readonly Alert[] = [
     minutes: 2,
     severity: "critical",
     summary: "{{ $labels.instance }} is not ready: /readyz says why",
+    series: [["ferrite_ready", "0", "1"]],
   },
   {
     name: "FerriteRestarted",
@@ -269,6 +274,7 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "warning",
     summary: "{{ $labels.instance }} has restarted",
+    series: [["redis_uptime_in_seconds", "60", "9000"]],
   },
   {
     name: "FerriteAofFails",
@@ -276,6 +282,7 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "critical",
     summary: "{{ $labels.instance }} cannot write the append-only file",
+    series: [["redis_aof_last_write_status", "0", "1"]],
   },
   {
     name: "FerriteSaveFails",
@@ -283,6 +290,10 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "warning",
     summary: "the last save of {{ $labels.instance }} failed",
+    series: [
+      ["ferrite_checkpoint_last_status", "0", "1"],
+      ["redis_rdb_last_bgsave_status", "1", "1"],
+    ],
   },
   {
     name: "FerriteDiskFills",
@@ -290,6 +301,7 @@ const ALERTS: readonly Alert[] = [
     minutes: 5,
     severity: "warning",
     summary: "more than 80 % of the disk of {{ $labels.instance }} is used",
+    series: [["ferrite_disk_used_ratio", "0.85", "0.8"]],
   },
   {
     name: "FerriteTierFull",
@@ -298,6 +310,10 @@ const ALERTS: readonly Alert[] = [
     severity: "warning",
     summary:
       "segment files of {{ $labels.instance }} have reached 90 % of max_disk: beyond it keys are evicted or writes refused",
+    series: [
+      ["ferrite_tier_segment_bytes", "95", "90"],
+      ["ferrite_tier_max_bytes", "100", "100"],
+    ],
   },
   {
     name: "FerriteTierFails",
@@ -305,6 +321,10 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "critical",
     summary: "{{ $labels.instance }} cannot write or read segment files",
+    series: [
+      ["ferrite_tier_write_errors_total", "0+1", "7"],
+      ["ferrite_tier_read_errors_total", "7", "7"],
+    ],
   },
   {
     name: "FerriteMemoryHigh",
@@ -312,6 +332,10 @@ const ALERTS: readonly Alert[] = [
     minutes: 5,
     severity: "warning",
     summary: "{{ $labels.instance }} uses more than 90 % of maxmemory",
+    series: [
+      ["redis_memory_used_bytes", "91", "90"],
+      ["redis_memory_max_bytes", "100", "100"],
+    ],
   },
   {
     name: "FerriteFragmented",
@@ -319,6 +343,10 @@ const ALERTS: readonly Alert[] = [
     minutes: 30,
     severity: "warning",
     summary: "resident memory of {{ $labels.instance }} is more than 1.5 times the used one",
+    series: [
+      ["ferrite_memory_fragmentation_ratio", "1.6", "9"],
+      ["redis_memory_used_bytes", "2000000000", "1000000"],
+    ],
   },
   {
     name: "FerriteReadersHoldMemory",
@@ -327,6 +355,10 @@ const ALERTS: readonly Alert[] = [
     severity: "warning",
     summary:
       "readers of {{ $labels.instance }} that do not end hold memory: a save, or clients that take long replies slowly",
+    series: [
+      ["ferrite_epoch_stalled", "1", "1"],
+      ["ferrite_epoch_pending_bytes", "200000000", "1000"],
+    ],
   },
   {
     name: "FerriteRejectsClients",
@@ -334,6 +366,7 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "warning",
     summary: "{{ $labels.instance }} refuses connections",
+    series: [["redis_rejected_connections_total", "0+1", "7"]],
   },
   {
     name: "FerriteLoopDelayed",
@@ -341,6 +374,8 @@ const ALERTS: readonly Alert[] = [
     minutes: 1,
     severity: "warning",
     summary: "worker {{ $labels.worker }} of {{ $labels.instance }} does not turn",
+    series: [['ferrite_event_loop_behind_seconds{worker="1"}', "1.5", "0.9"]],
+    labels: { worker: "1" },
   },
   {
     name: "FerriteSlow",
@@ -348,6 +383,12 @@ const ALERTS: readonly Alert[] = [
     minutes: 10,
     severity: "warning",
     summary: "p99 of {{ $labels.class }} commands on {{ $labels.instance }} is above 5 ms",
+    series: [
+      ['ferrite_command_latency_seconds_bucket{class="read",le="0.005"}', "0+98", "0+100"],
+      ['ferrite_command_latency_seconds_bucket{class="read",le="0.01"}', "0+100", "0+100"],
+      ['ferrite_command_latency_seconds_bucket{class="read",le="+Inf"}', "0+100", "0+100"],
+    ],
+    labels: { class: "read" },
   },
   {
     name: "FerriteCertificateExpires",
@@ -355,6 +396,8 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "warning",
     summary: "the {{ $labels.certificate }} certificate of {{ $labels.instance }} expires within 14 days",
+    series: [['ferrite_tls_certificate_expires_in_seconds{certificate="server"}', "1000000", "1300000"]],
+    labels: { certificate: "server" },
   },
   {
     name: "FerriteCertificateExpired",
@@ -362,6 +405,8 @@ const ALERTS: readonly Alert[] = [
     minutes: 0,
     severity: "critical",
     summary: "the {{ $labels.certificate }} certificate of {{ $labels.instance }} has expired",
+    series: [['ferrite_tls_certificate_expires_in_seconds{certificate="server"}', "0", "1"]],
+    labels: { certificate: "server" },
   },
 ];
 
@@ -380,6 +425,37 @@ export function alertRules(): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** Minutes after which each alert must have fired. */
+const FIRED_AFTER = 45;
+
+/** Tests of the rules for `promtool test rules`: each alert fires for one instance, after its time, and not for the other. */
+export function alertTests(): string {
+  const lines = [
+    "# Generated by `bun scripts/generate-monitoring.ts`.      promtool test rules alerts-test.yml",
+    "rule_files: [alerts.yml]",
+    "evaluation_interval: 1m",
+    "tests:",
+  ];
+  for (const { name, minutes, severity, summary, series, labels = {} } of ALERTS) {
+    lines.push("  - interval: 1m", "    input_series:");
+    for (const [text, ...values] of series) {
+      for (const [n, instance] of ["bad", "good"].entries()) {
+        const [metric, rest = "}"] = text.split("{");
+        lines.push(`      - series: '${metric}{instance="${instance}"${rest === "}" ? rest : `,${rest}`}'`);
+        lines.push(`        values: "${values[n]!}x60"`);
+      }
+    }
+    const all: Record<string, string> = { instance: "bad", severity, ...labels };
+    const said = summary.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => all[label]!);
+    lines.push("    alert_rule_test:");
+    if (minutes > 1) lines.push(`      - { eval_time: ${minutes - 1}m, alertname: ${name}, exp_alerts: [] }`);
+    lines.push(`      - eval_time: ${FIRED_AFTER}m`, `        alertname: ${name}`, "        exp_alerts:");
+    lines.push(`          - exp_labels: ${JSON.stringify(all)}`);
+    lines.push(`            exp_annotations: ${JSON.stringify({ summary: said })}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
 export function metricsPage(): string {
   const lines = [
     "# Metrics",
@@ -388,7 +464,7 @@ export function metricsPage(): string {
     "",
     "`metrics.bind` and `metrics.port` say where they are served: by default at `http://127.0.0.1:9090/metrics`, beside `/healthz`,",
     "`/readyz` and `/debug/loop`. Names that begin with `redis_` are those of redis_exporter. Counters count since the start.",
-    "`grafana-dashboard.json` and `alerts.yml` in this folder use them.",
+    "`grafana-dashboard.json` and `alerts.yml` in this folder use them; `promtool test rules alerts-test.yml` tries the alerts.",
     "",
     "The same address without a path is a page of charts of the last minutes, where `metrics.page` is on: by default if only this",
     "machine reaches it. It is read-only and loads nothing from elsewhere. Through `ssh -L 9090:127.0.0.1:9090 HOST` it is seen from",
@@ -408,6 +484,7 @@ export function metricsPage(): string {
 export const MONITORING_FILES: readonly (readonly [path: string, text: () => string])[] = [
   ["docs/monitoring/grafana-dashboard.json", dashboard],
   ["docs/monitoring/alerts.yml", alertRules],
+  ["docs/monitoring/alerts-test.yml", alertTests],
   ["docs/monitoring/METRICS.md", metricsPage],
 ];
 

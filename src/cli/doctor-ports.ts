@@ -43,9 +43,10 @@ async function checkPort(
   for (const { host, optional } of hosts) {
     const code = around.tryListen(host, port);
     if (code === "") found.push(fine(check, `${host}:${port} is free`));
-    else if (code === "EADDRINUSE" && (await around.answersRedis(host, port)))
+    else if (code === "EADDRINUSE" && (await around.firstReplyMs(host, port)) >= 0) {
       found.push(note(check, `${host}:${port} is served by a running Redis-compatible server`));
-    else {
+      found.push(await checkFirstReply(host, around, port));
+    } else {
       const mends: Readonly<Record<string, string>> = {
         EADDRINUSE: `ss -tlnp 'sport = :${port}' shows who has it; else server.${check} = ${port + 1}`,
         EADDRNOTAVAIL: `ip -br address shows this machine's addresses; set server.bind to one of them`,
@@ -61,6 +62,25 @@ async function checkPort(
     }
   }
   return found;
+}
+
+/** A new connection whose first reply takes longer is slow, ms. */
+const SLOW_REPLY_MS = 10;
+const CONNECTIONS = 9;
+
+/** How long new connections wait for their first reply: the middle one of several. */
+async function checkFirstReply(host: string, around: Surroundings, port: number): Promise<Finding> {
+  const times: number[] = [];
+  for (let n = 0; n < CONNECTIONS; n++) times.push(await around.firstReplyMs(host, port));
+  const middleMs = times.sort((x, y) => x - y)[CONNECTIONS >>> 1]!;
+  const text = `${host}:${port}: a new connection has its first reply after ${middleMs.toFixed(1)} ms`;
+  if (middleMs >= 0 && middleMs <= SLOW_REPLY_MS) return fine("first_reply", text);
+  return warning("first_reply", {
+    text: middleMs < 0 ? `${host}:${port}: most new connections have no reply` : text,
+    meaning:
+      "The server or the machine is overloaded, connections wait for their turn (accept_rate), or a command takes long.",
+    mend: "redis-cli SLOWLOG GET; curl -s localhost:9090/debug/loop; top -H -p $(pidof ferrite)",
+  });
 }
 
 const CAP_NET_BIND_SERVICE = 10n;

@@ -21,8 +21,8 @@ export interface Surroundings {
   readonly ownPlaces: readonly string[];
   /** Binds an address exclusively, and gives it back. Returns "" or the error's code. */
   tryListen(host: string, port: number): string;
-  /** True when a server answers PING in RESP. */
-  answersRedis(host: string, port: number): Promise<boolean>;
+  /** Time from connecting to a RESP server's reply to PING, ms; -1 = no such server answers. */
+  firstReplyMs(host: string, port: number): Promise<number>;
   /** Space of the file system with this directory; null = it cannot be read. */
   space(directory: string): DiskSpace | null;
   /** Monotonic time. */
@@ -43,7 +43,7 @@ export function realSurroundings(): Surroundings {
     release: release(),
     ownPlaces: [...new Set([dirname(process.execPath), process.cwd()])],
     tryListen,
-    answersRedis,
+    firstReplyMs,
     space: diskSpace,
     nowMs: () => systemClock.monotonicMs(),
     dropCached,
@@ -62,10 +62,11 @@ function tryListen(host: string, port: number): string {
 
 const ANSWER_MS = 1000;
 
-async function answersRedis(host: string, port: number): Promise<boolean> {
+async function firstReplyMs(host: string, port: number): Promise<number> {
   const target = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const { promise, resolve: settle } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => settle(false), ANSWER_MS);
+  const beganMs = systemClock.monotonicMs();
   try {
     const socket = await Bun.connect({
       hostname: target,
@@ -77,11 +78,12 @@ async function answersRedis(host: string, port: number): Promise<boolean> {
         error: () => settle(false),
       },
     });
-    const answer = await promise;
+    const isRedis = await promise;
+    const tookMs = systemClock.monotonicMs() - beganMs;
     socket.end();
-    return answer;
+    return isRedis ? tookMs : -1;
   } catch {
-    return false;
+    return -1;
   } finally {
     clearTimeout(timer);
   }

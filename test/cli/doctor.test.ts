@@ -65,7 +65,7 @@ function scene(changed: Readonly<Record<string, string>> = {}, answers: Partial<
     release: "6.1.0-18-amd64",
     ownPlaces: ["/opt", "/home"],
     tryListen: () => "",
-    answersRedis: async () => false,
+    firstReplyMs: async () => -1,
     space: () => ({ usedRatio: 0.3, freeBytes: 100 * GIB }),
     nowMs: () => performance.now(),
     dropCached: () => true,
@@ -105,12 +105,26 @@ describe("ports", () => {
     const findings = await scene({}, taken(6379)).find();
     expect(of(findings, "port")).toEqual(["error: 127.0.0.1:6379: Address already in use (os error 98)"]);
     expect(findings.find(({ check }) => check === "port")!.mend).toContain("ss -tlnp 'sport = :6379'");
-    const answering = { ...taken(6379), answersRedis: async () => true };
+    const answering = { ...taken(6379), firstReplyMs: async () => 0.4 };
     expect(of(await scene({}, answering).find(), "port")[0]).toStartWith("info: 127.0.0.1:6379 is served by a running");
     expect(of(await scene({}, taken(9090)).find(), "metrics_port")).toEqual([
       "warning: 127.0.0.1:9090: Address already in use (os error 98)",
     ]);
     expect(of(await scene({}, { tryListen: () => "EADDRNOTAVAIL" }).find(), "port")[0]).toContain("Cannot assign");
+  });
+
+  test("the first reply of a new connection is measured, and slow above 10 ms", async () => {
+    const find = async (...times: number[]): Promise<string[]> => {
+      let n = 0;
+      const firstReplyMs = async (): Promise<number> => times[n++ % times.length]!;
+      return of(await scene({}, { ...taken(6379), firstReplyMs }).find(), "first_reply");
+    };
+    expect(await find(0.4, 30, 1)).toEqual(["ok: 127.0.0.1:6379: a new connection has its first reply after 1.0 ms"]);
+    expect(await find(12, 11, 30)).toEqual([
+      "warning: 127.0.0.1:6379: a new connection has its first reply after 12.0 ms",
+    ]);
+    expect(await find(1, -1, -1)).toEqual(["warning: 127.0.0.1:6379: most new connections have no reply"]);
+    expect(of(await scene().find(), "first_reply")).toEqual([]);
   });
 
   test("the port of administrators is checked at its own address", async () => {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { alertRules, dashboard, MONITORING_FILES } from "../../scripts/generate-monitoring.ts";
+import { alertRules, alertTests, dashboard, MONITORING_FILES } from "../../scripts/generate-monitoring.ts";
 import { METRICS } from "../../src/metrics/catalogue.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -44,6 +44,19 @@ describe("docs/monitoring", () => {
       .groups[0]!.rules;
     expect(rules.length).toBeGreaterThan(8);
     expect(unknownNames(rules.map(({ expr }) => expr))).toEqual([]);
+  });
+
+  test("every alert fires where it should and nowhere else", () => {
+    const { rules } = (Bun.YAML.parse(alertRules()) as { groups: { rules: { alert: string }[] }[] }).groups[0]!;
+    const { tests } = Bun.YAML.parse(alertTests()) as { tests: { alert_rule_test: { alertname: string }[] }[] };
+    expect(tests.map(({ alert_rule_test: [first] }) => first!.alertname)).toEqual(rules.map(({ alert }) => alert));
+    // Debian's package prometheus has it, with a server that would be started: it is not installed for the tests.
+    const promtool = process.env["PROMTOOL"] ?? Bun.which("promtool");
+    if (promtool === null)
+      return console.error("no promtool: the alert rules were NOT run (install it, or set PROMTOOL)");
+    const cwd = join(ROOT, "docs/monitoring");
+    const { exitCode, stdout, stderr } = Bun.spawnSync([promtool, "test", "rules", "alerts-test.yml"], { cwd });
+    expect([exitCode, stderr.toString(), stdout.toString()]).toEqual([0, "", expect.stringContaining("SUCCESS")]);
   });
 
   test("no two metrics share a name, and every help is a sentence", () => {

@@ -139,6 +139,7 @@ const ROWS: readonly (readonly [row: string, panels: readonly Panel[]])[] = [
         queries: [
           [rate("ferrite_tier_disk_reads_total"), "while others are served"],
           [rate("ferrite_tier_blocking_disk_reads_total"), "while the worker waits"],
+          [rate("ferrite_tier_page_cache_reads_total"), "from the page cache"],
           [rate("ferrite_tier_promotions_total"), "came back into memory"],
         ],
       },

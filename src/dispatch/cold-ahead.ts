@@ -37,6 +37,8 @@ const BLIND = new Set(
 const OF_STRINGS = new Set("MGET BITOP PFCOUNT PFMERGE LCS".split(" "));
 /** Commands behind the one that waits whose values are asked for as well. */
 const AHEAD_MAX = 64;
+/** Values of one command that are read from the page cache at once. Further ones are read by other threads, and it waits. */
+const CACHE_READS_MAX = 64;
 
 export class ColdAhead {
   private readonly store: Store;
@@ -170,6 +172,7 @@ export class ColdAhead {
     const { call } = this;
     const keyspace = call.keyspaces.of(call.session.db);
     let lacks = false;
+    this.store.cold.reader!.cacheReadsLeft = CACHE_READS_MAX;
     for (let n = 0; n < keys.count; n++) {
       const i = keys.at[n]!;
       if (call.argAt(i) < 0 || !call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) continue;
@@ -210,6 +213,7 @@ export class ColdAhead {
     const keyspace = call.keyspaces.of(call.session.db);
     const reader = store.cold.reader!;
     reader.isAhead = true;
+    reader.cacheReadsLeft = CACHE_READS_MAX;
     const end = Math.min(prefetch.count, i + 1 + AHEAD_MAX);
     for (let n = i + 1; n < end; n++) {
       const key = prefetch.keyAt(n);

@@ -95,9 +95,11 @@ export interface TierFigures {
   /** Lookups of cold values, and those that came back into memory. */
   reads: number;
   promotions: number;
-  /** Reads of the disk for commands that wait, those for which a worker waited itself, those under way, and failures. */
+  /** Reads of the disk for commands that wait, those for which a worker waited itself, reads of the page cache. */
   diskReads: number;
   diskReadsNow: number;
+  cacheReads: number;
+  /** Reads of the disk that are under way, and failures. */
   underWay: number;
   readFailures: number;
   /** Values that became cold and their bytes; bytes written, on their way to disk; failures. */

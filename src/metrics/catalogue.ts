@@ -306,6 +306,11 @@ const TIER: readonly Metric[] = [
     "Reads of segment files for which a worker waited itself.",
     ofTier((t) => t.diskReadsNow),
   ),
+  counter(
+    "ferrite_tier_page_cache_reads_total",
+    "Reads of segment files that the system had in its page cache.",
+    ofTier((t) => t.cacheReads),
+  ),
   gauge(
     "ferrite_tier_disk_reads_pending",
     "Reads of segment files under way.",

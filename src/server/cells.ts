@@ -112,6 +112,8 @@ export const Cell = {
   coldWritesUnderWay: 116,
   coldWaits: 117,
   coldWaitedMs: 118,
+  /** Reads of the page cache. */
+  coldReadsCached: 119,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

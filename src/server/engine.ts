@@ -210,6 +210,7 @@ export class Engine implements TurnWork {
     call.session = this.nobody;
     this.readClock();
     this.store.section.beginTurn();
+    this.tier?.beginTurn();
     this.noteLoading();
     this.memory.refusesNothing = this.hasNoLimit;
     if (this.hasNoLimit && this.tier === null) this.memory.ignoreLimit();
@@ -519,6 +520,7 @@ function tierSettings(config: Config): TierSettings {
     valueBytesMin: config.number("storage.tier_min_value_size"),
     valueBytesMax: config.number("storage.tier_max_value_size"),
     readBytesKept: config.number("storage.tier_read_buffer"),
+    readsCached: config.flag("storage.tier_page_cache"),
     promotes: config.flag("storage.tier_promotion"),
     deadFraction: config.number("storage.compaction_threshold"),
     compactionIntervalMs: config.number("storage.compaction_interval_secs") * 1000,

@@ -13,6 +13,7 @@ export function publishTier(cells: Cells, store: Store, { reader, writer, compac
   cells.set(Cell.coldPromotions, cold.promotions);
   cells.set(Cell.coldDiskReads, reader.reads);
   cells.set(Cell.coldDiskReadsNow, reader.readsNow);
+  cells.set(Cell.coldReadsCached, reader.readsCached);
   cells.set(Cell.coldUnderWay, reader.underWay);
   cells.set(Cell.coldReadFailures, reader.failures);
   cells.set(Cell.coldSpilled, writer.spilled);
@@ -38,6 +39,7 @@ export function tierFigures(cells: Cells, files: ColdFiles, config: Config): Tie
     promotions: cells.sum(Cell.coldPromotions),
     diskReads: cells.sum(Cell.coldDiskReads),
     diskReadsNow: cells.sum(Cell.coldDiskReadsNow),
+    cacheReads: cells.sum(Cell.coldReadsCached),
     underWay: cells.sum(Cell.coldUnderWay),
     readFailures: cells.sum(Cell.coldReadFailures),
     spilled: cells.sum(Cell.coldSpilled),

@@ -4,7 +4,7 @@ import type { Config } from "../base/config/config.ts";
 import { dataDirectoryFailed } from "../base/errors.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
-import { limitPoolThreads } from "../memory/native.ts";
+import { limitPoolThreads, readCached } from "../memory/native.ts";
 import { TICK_MS } from "../tier/disk-tier.ts";
 import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import type { Engine } from "./engine.ts";
@@ -34,6 +34,7 @@ export function startTier(engine: Engine, workers: number, log: Logger, guard: (
     later: (work) => setImmediate(() => guard(work)),
     soon: (work) => setTimeout(() => guard(work), 1),
     warn: (text) => log.warn(text),
+    readCached,
   });
   const { tier } = engine;
   if (tier !== null) setInterval(() => guard(() => tier.tick()), TICK_MS);

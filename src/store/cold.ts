@@ -205,6 +205,8 @@ export interface ColdReader {
   forgetAsked(): void;
   /** True while values are asked for that no command waits for yet. */
   isAhead: boolean;
+  /** Values that `has` may read from the page cache, at once: the locks of a command with many keys are held meanwhile. */
+  cacheReadsLeft: number;
 }
 
 /** How long commands have waited for the disk. */

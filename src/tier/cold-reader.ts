@@ -2,14 +2,15 @@
  * Reads cold values back (store/cold.ts): for commands by the file threads, while the worker serves other clients; for
  * everybody else at once.
  *
- *   imageOf: a value is missing ─► asked ─► park: the command's client waits for all it asked ─► read, verified ─► the
+ *   imageOf: a value is missing ─► in the page cache: read at once, verified
+ *                               ─► asked ─► park: the command's client waits for all it asked ─► read, verified ─► the
  *   client's command runs again ─► imageOf: here it is
  *
  * A place in a file always has the same bytes, so what was read stays right for as long as a record refers to it. It is
  * kept until it was used, and after that while the values kept take less than `keptMax` bytes.
  */
 import { assert } from "../base/assert.ts";
-import { FileFailure } from "../base/files.ts";
+import { type FileDescriptor, FileFailure } from "../base/files.ts";
 import {
   type ColdReader,
   type ColdWaits,
@@ -22,11 +23,18 @@ import {
 import type { ColdImage } from "../store/cold-cursor.ts";
 import { COLD_MISS, ColdFailure } from "../store/cold-stops.ts";
 import { keyBytes, valueBytes } from "../store/record.ts";
+import { ImagePool, newImage } from "./image-pool.ts";
 import { type OpenSegment, type SegmentFiles, segmentName } from "./segment-files.ts";
 
 /** A client whose command waits. */
 export interface Waiting {
   endPause(): void;
+}
+
+/** What the reader needs of the server: DiskTier's host has it. */
+export interface ReaderHost {
+  monotonicMs(): number;
+  readCached(file: FileDescriptor, into: Uint8Array, length: number, position: number): number;
 }
 
 /** A command that waits for values. */
@@ -50,12 +58,18 @@ interface Fetch {
 const TWO_32 = 2 ** 32;
 /** A value that was asked for and not used, as its client is gone, is kept for so many ticks. */
 const UNUSED_TICKS = 50;
+/** Bytes of an entry up to which a worker itself reads it from the page cache: a longer one is copied by a file thread. */
+const CACHED_MAX = 64 << 10;
 
 export class SegmentReader implements ColdReader {
   /** Reads of the file threads that are under way, and all so far. readsNow: those for which the worker waited itself. */
   underWay = 0;
   reads = 0;
   readsNow = 0;
+  /** Reads of the page cache, which waited for nothing. */
+  readsCached = 0;
+  /** What is in the page cache is read from there. */
+  readsCache = true;
   failures = 0;
   /** Most bytes of values that were used and are kept. */
   keptMax: number;
@@ -66,6 +80,7 @@ export class SegmentReader implements ColdReader {
   private asked: Fetch[] = [];
   private ticks = 0;
   private readonly entry = new Entry();
+  readonly images = new ImagePool();
   /** Told of each failure. */
   onFailure: (text: string) => void = () => {};
 
@@ -73,7 +88,7 @@ export class SegmentReader implements ColdReader {
     private readonly segments: SegmentFiles,
     keptMax: number,
     private readonly waits: ColdWaits,
-    private readonly now: () => number,
+    private readonly host: ReaderHost,
   ) {
     this.keptMax = keptMax;
   }
@@ -82,19 +97,19 @@ export class SegmentReader implements ColdReader {
     const place = placeOf(m, w);
     const fetch = this.fetches.get(place);
     if (fetch?.isRead === true) return this.use(fetch);
-    if (mayWait) {
-      this.ask(fetch, place, m, w);
-      throw COLD_MISS;
-    }
-    return this.readNow(place, newImage(entryBytes(keyBytes(m, w), valueBytes(m, w))));
+    const bytes = entryBytes(keyBytes(m, w), valueBytes(m, w));
+    const image = fetch === undefined ? this.readCached(place, bytes) : null;
+    if (image !== null) return image;
+    if (!mayWait) return this.readNow(place, newImage(bytes), bytes);
+    this.cacheReadsLeft = 0;
+    this.ask(fetch, place, m, w);
+    throw COLD_MISS;
   }
 
   has(m: Int32Array, w: number): boolean {
     const place = placeOf(m, w);
     const fetch = this.fetches.get(place);
-    if (fetch?.isRead === true) return true;
-    this.ask(fetch, place, m, w);
-    return false;
+    return fetch?.isRead === true || this.ask(fetch, place, m, w).isRead;
   }
 
   verify(m: Int32Array, w: number): void {
@@ -122,6 +137,7 @@ export class SegmentReader implements ColdReader {
     return true;
   }
   isAhead = false;
+  cacheReadsLeft = 0;
   forgetAsked(): void {
     this.asked.length = 0;
   }
@@ -133,14 +149,23 @@ export class SegmentReader implements ColdReader {
 
   // ---- reading ----
 
-  private ask(known: Fetch | undefined, place: number, m: Int32Array, w: number): void {
+  private ask(known: Fetch | undefined, place: number, m: Int32Array, w: number): Fetch {
     const fetch = known ?? this.begin(place, m, w);
-    if (!this.isAhead) this.asked.push(fetch);
+    if (!this.isAhead && !fetch.isRead) this.asked.push(fetch);
+    return fetch;
   }
 
   private begin(place: number, m: Int32Array, w: number): Fetch {
     const bytes = entryBytes(keyBytes(m, w), valueBytes(m, w));
-    const fetch: Fetch = { place, image: newImage(bytes), bytes, isRead: false, failure: "", isUsed: false, waits: [] };
+    const fetch: Fetch = {
+      place,
+      image: this.images.take(bytes),
+      bytes,
+      isRead: false,
+      failure: "",
+      isUsed: false,
+      waits: [],
+    };
     this.fetches.set(place, fetch);
     let segment: OpenSegment;
     try {
@@ -149,10 +174,15 @@ export class SegmentReader implements ColdReader {
       this.finish(fetch, failureText(thrown), 0);
       return fetch;
     }
+    const position = offsetOf(place) * ENTRY_UNIT_BYTES;
+    if (this.cacheReadsLeft-- > 0 && this.isCached(segment, fetch.image, bytes, position)) {
+      this.segments.release(segment);
+      this.finish(fetch, "", bytes);
+      return fetch;
+    }
     this.underWay++;
     this.reads++;
     const { files } = this.segments;
-    const position = offsetOf(place) * ENTRY_UNIT_BYTES;
     files.readLater(segment.descriptor, fetch.image.b, bytes, position, (failure, count) => {
       this.underWay--;
       this.segments.release(segment);
@@ -171,8 +201,36 @@ export class SegmentReader implements ColdReader {
     fetch.waits = [];
   }
 
-  private readNow(place: number, image: ColdImage): ColdImage {
-    const failure = this.readRangeNow(fileOf(place), offsetOf(place), image.b, image.b.length);
+  /** Reads what is in the page cache. Returns false when not all of it is. */
+  private isCached(segment: OpenSegment, { b }: ColdImage, bytes: number, position: number): boolean {
+    if (!this.readsCache || bytes > CACHED_MAX) return false;
+    if (this.host.readCached(segment.descriptor, b, bytes, position) !== bytes) return false;
+    this.readsCached++;
+    return true;
+  }
+
+  /** The entry at a place, if the page cache has it, else null. It is not kept: it can be read there again. */
+  private readCached(place: number, bytes: number): ColdImage | null {
+    if (!this.readsCache || bytes > CACHED_MAX) return null;
+    let segment: OpenSegment;
+    try {
+      segment = this.segments.open(fileOf(place));
+    } catch {
+      // Whoever waits for it hears why.
+      return null;
+    }
+    const image = this.images.take(bytes);
+    const isCached = this.isCached(segment, image, bytes, offsetOf(place) * ENTRY_UNIT_BYTES);
+    this.segments.release(segment);
+    this.images.give(image);
+    if (!isCached) return null;
+    const fault = this.faultOf(place, image, bytes);
+    if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
+    return image;
+  }
+
+  private readNow(place: number, image: ColdImage, bytes: number): ColdImage {
+    const failure = this.readRangeNow(fileOf(place), offsetOf(place), image.b, bytes);
     const fault = failure !== "" ? failure : this.faultOf(place, image, this.rangeBytes);
     if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
     return image;
@@ -182,7 +240,7 @@ export class SegmentReader implements ColdReader {
   readRangeNow(file: number, offset: number, into: Buffer, bytes: number): string {
     this.readsNow++;
     this.rangeBytes = 0;
-    const beganMs = this.now();
+    const beganMs = this.host.monotonicMs();
     try {
       const segment = this.segments.open(file);
       try {
@@ -195,7 +253,7 @@ export class SegmentReader implements ColdReader {
     } catch (thrown) {
       return failureText(thrown);
     } finally {
-      this.waits.blockedMs += this.now() - beganMs;
+      this.waits.blockedMs += this.host.monotonicMs() - beganMs;
     }
   }
 
@@ -249,6 +307,7 @@ export class SegmentReader implements ColdReader {
   private drop(fetch: Fetch): void {
     assert(fetch.isRead, "a value that is dropped was read");
     this.keptBytes -= fetch.bytes;
+    this.images.give(fetch.image);
     this.fetches.delete(fetch.place);
   }
 
@@ -280,11 +339,6 @@ function fileOf(place: number): number {
 }
 function offsetOf(place: number): number {
   return place % TWO_32;
-}
-
-function newImage(bytes: number): ColdImage {
-  const buffer = new ArrayBuffer((bytes + 7) & ~7);
-  return { m: new Int32Array(buffer), b: Buffer.from(buffer, 0, bytes) };
 }
 
 function failureText(thrown: unknown): string {

@@ -8,7 +8,7 @@
  *
  * Nothing of a file outlives the process: the append-only file, RDB files and checkpoints have the values of cold keys too.
  */
-import type { Files } from "../base/files.ts";
+import type { FileDescriptor, Files } from "../base/files.ts";
 import { ENTRY_UNIT_BYTES } from "../store/cold.ts";
 import type { ColdTotals } from "../store/cold-files.ts";
 import type { Store } from "../store/store.ts";
@@ -28,6 +28,8 @@ export interface TierSettings {
   readonly valueBytesMax: number;
   /** Bytes of values read back that a worker keeps for commands. */
   readonly readBytesKept: number;
+  /** Values in the page cache are read at once. */
+  readonly readsCached: boolean;
   /** A value that is read again comes back into memory. */
   readonly promotes: boolean;
   /** Share of a file that may be dead, how often files are looked at (ms), and bytes per second that compaction reads. */
@@ -42,6 +44,10 @@ export interface TierHost {
   /** As later, about a millisecond later. */
   soon(work: () => void): void;
   warn(text: string): void;
+  /**
+   * Reads bytes of a file that need no wait for the disk. Returns their number: less, or -1, when some of them do.
+   */
+  readCached(file: FileDescriptor, into: Uint8Array, length: number, position: number): number;
 }
 
 /** How often `tick` is expected, ms: the compactor's rate is divided by it. */
@@ -77,7 +83,7 @@ export class DiskTier implements WriterHost {
     settings: TierSettings,
   ) {
     this.segments = new SegmentFiles(files, dataDirectory);
-    this.reader = new SegmentReader(this.segments, settings.readBytesKept, store.cold.waits, () => host.monotonicMs());
+    this.reader = new SegmentReader(this.segments, settings.readBytesKept, store.cold.waits, host);
     this.writer = new SegmentWriter(store, this.segments, this, settings.fileBytes);
     this.spiller = new Spiller(store, this.writer, worker, workers);
     this.compactor = new Compactor(store, this.segments, this.writer, (text) => this.complain(text));
@@ -91,6 +97,7 @@ export class DiskTier implements WriterHost {
   configure(settings: TierSettings): void {
     this.settings = settings;
     this.reader.keptMax = settings.readBytesKept;
+    this.reader.readsCache = settings.readsCached;
     this.writer.fileBytesMax = settings.fileBytes;
     this.spiller.valueBytesMin = settings.valueBytesMin;
     this.spiller.valueBytesMax = settings.valueBytesMax;
@@ -126,6 +133,10 @@ export class DiskTier implements WriterHost {
   set hasRoom(hasRoom: boolean) {
     this.store.cold.promotes = hasRoom && this.settings.promotes;
     this.store.cold.isShort = !hasRoom && this.mayHelp;
+  }
+
+  beginTurn(): void {
+    this.reader.images.beginTurn();
   }
 
   // ---- clients that wait ----

@@ -38,6 +38,7 @@ async function start(dataDir: string, settings: Record<string, string>, more: Fe
     settings: {
       "storage.tiering": "true",
       "storage.num_shards": "16",
+      "storage.tier_page_cache": "false",
       "storage.tier_min_value_size": "16",
       "persistence.enable_checkpoints": "false",
       ...settings,

@@ -40,6 +40,7 @@ async function start(
     settings: {
       "storage.tiering": "true",
       "storage.num_shards": "16",
+      "storage.tier_page_cache": "false",
       "storage.tier_min_value_size": "16",
       "storage.tier_promotion": "false",
       "storage.hybridlog_mutable_size": "0",

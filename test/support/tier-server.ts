@@ -1,12 +1,13 @@
 /** What tests of the disk tier over sockets share: settings, and requests that end with an error when nothing comes. */
 import { type Argument, type RespClient, show, within } from "./resp.ts";
 
-/** Every value of 16 bytes or more goes to disk. */
+/** Every value of 16 bytes or more goes to disk, and whoever reads it waits. */
 export const ALL_COLD = {
   "storage.tiering": "true",
   "storage.hybridlog_mutable_size": "0",
   "storage.hybridlog_readonly_size": "0",
   "storage.tier_min_value_size": "16",
+  "storage.tier_page_cache": "false",
   "storage.num_shards": "16",
 };
 

@@ -69,6 +69,50 @@ describe("reading back", () => {
     expect(again.test.client.raw("").map(show)).toEqual(keys.map((_, n) => `"${text(n)}"`));
   });
 
+  test("what the page cache has is read at once, by commands of one key and of few", () => {
+    const engine = new TierEngine({ isCached: true, settings: { "storage.tier_promotion": false } });
+    const { reader } = engine.tier;
+    const keys = Array.from({ length: 100 }, (_, n) => `k${n}`);
+    for (const [n, key] of keys.entries()) engine.send("SET", key, text(n));
+    engine.send("SET", "long", text(5, 65_536));
+    engine.send("RPUSH", "list", text(6), text(7));
+    engine.send("SET", "damaged", text(8));
+    engine.spill();
+    expect(engine.tierOf("list")).toBe('"disk"');
+    expect(engine.send("GET", "k1")).toBe(`"${text(1)}"`);
+    expect(engine.send("LRANGE", "list", "0", "-1")).toBe(`*["${text(6)}", "${text(7)}"]`);
+    expect(engine.send("MGET", "k2", "k3")).toBe(`*["${text(2)}", "${text(3)}"]`);
+    expect([reader.reads, reader.readsCached]).toEqual([0, 4]);
+    expect(engine.wait("GET", "long")).toBe(`"${text(5, 65_536)}"`);
+    expect([reader.reads, reader.readsCached]).toEqual([1, 4]);
+    // With many keys the rest is left to other threads: the locks of all are held.
+    const { client } = engine.test;
+    expect(client.raw(encodeCommand(["MGET", ...keys.slice(4)]))).toEqual([]);
+    expect([reader.underWay, reader.readsCached]).toEqual([32, 68]);
+    engine.settle();
+    expect(client.raw("").map(show)).toEqual([
+      `*[${keys
+        .slice(4)
+        .map((_, n) => `"${text(n + 4)}"`)
+        .join(", ")}]`,
+    ]);
+    // Damage is found there too.
+    const path = engine.pathOf(1);
+    const file = engine.files.open(path, "r+", 0);
+    engine.files.write(file, Buffer.alloc(engine.files.size(file)), 0, engine.files.size(file), 0);
+    expect(engine.send("GET", "damaged")).toMatch(
+      /^-IOERR segment 00000001\.seg cannot be read at offset \d+: there is no/,
+    );
+  });
+
+  test("with tier_page_cache off every value is read by another thread", () => {
+    const other = new TierEngine({ isCached: true, settings: { "storage.tier_page_cache": false } });
+    other.send("SET", "k", text(1));
+    other.spill();
+    expect(other.wait("GET", "k")).toBe(`"${text(1)}"`);
+    expect([other.tier.reader.reads, other.tier.reader.readsCached]).toEqual([1, 0]);
+  });
+
   test("a value that is read again comes back, a dumped one does not", () => {
     const engine = new TierEngine({ settings: { "storage.tier_read_buffer": 0 } });
     engine.send("SET", "k", text(1), "EX", "100");

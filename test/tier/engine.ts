@@ -12,6 +12,8 @@ import { encodeCommand, show } from "../support/resp.ts";
 export const DATA = "/data";
 
 export interface TierOptions {
+  /** All files are in the page cache. */
+  isCached?: boolean;
   settings?: Record<string, ConfigValue>;
   regions?: number;
   shards?: number;
@@ -43,7 +45,13 @@ export class TierEngine {
     const queue = (work: () => void): void => {
       this.later.push(work);
     };
-    engine.startTier(files, 1, { later: queue, soon: queue, warn: (text) => this.warnings.push(text) });
+    engine.startTier(files, 1, {
+      later: queue,
+      soon: queue,
+      warn: (text) => this.warnings.push(text),
+      readCached: (file, into, length, position) =>
+        options.isCached === true ? files.read(file, into, 0, length, position) : -1,
+    });
     this.tier = engine.tier!;
   }
 

@@ -1014,6 +1014,12 @@ const STORAGE = [
     max: 256,
     doc: "Threads that read from and write to the disk tier: so many reads are under way at most. They are started as they are needed. UV_THREADPOOL_SIZE in the environment comes first; `bunx ferrite` and `npm start` set it to 32.",
   }),
+  key("storage.tier_page_cache", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    doc: "A value of the disk tier of up to 64 KiB that the system has in its page cache is read by the worker itself, at once. Otherwise, and without system calls, its client waits until a thread has read it.",
+  }),
   key("storage.tier_read_buffer", {
     type: "bytes",
     default: 8 * MIB,

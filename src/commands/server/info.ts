@@ -539,6 +539,7 @@ function tierFields(tier: TierFigures): Fields {
     ["tier_promotions", tier.promotions],
     ["tier_disk_reads", tier.diskReads],
     ["tier_disk_reads_blocking", tier.diskReadsNow],
+    ["tier_page_cache_reads", tier.cacheReads],
     ["tier_disk_reads_pending", tier.underWay],
     ["tier_read_errors", tier.readFailures],
     ["tier_spilled_values", tier.spilled],

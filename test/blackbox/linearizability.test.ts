@@ -12,6 +12,7 @@ import { LOCK_MUTANTS } from "../support/mutants.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { encodeCommand, type RespClient, show } from "../support/resp.ts";
 import { type Server, standsInForFerrite, startFerrite } from "../support/servers.ts";
+import { ALL_COLD } from "../support/tier-server.ts";
 
 const HISTORIES = countFrom("FERRITE_HISTORIES", 30);
 const OPERATIONS = 240;
@@ -32,6 +33,9 @@ const TAKES_ARGUMENT: ReadonlySet<Command> = new Set(["SET", "APPEND", "SETNX", 
 
 type Ending = { kind: "passed" } | { kind: "undecided" } | { kind: "violation" | "hang" | "exit"; text: string };
 
+/** Arguments of so many bytes: the values go to disk. */
+const COLD_BYTES = 20;
+
 /** Enough connections for every worker to have several, although the kernel spreads them by hash. */
 /** Number of histories after which a mutant gets other connections. */
 const SPREAD_ANEW = 20;
@@ -48,6 +52,7 @@ async function runHistory(
   connections: readonly RespClient[],
   seed: number,
   name: string,
+  argumentBytes: number,
 ): Promise<{ operations: Operation[]; hung: boolean }> {
   const random = new SeededRandom(seed);
   const clients = random.shuffle([...connections]).slice(0, CLIENTS);
@@ -70,7 +75,7 @@ async function runHistory(
             ? ""
             : command === "APPEND" && random.chance(0.3)
               ? "x"
-              : String(++unique);
+              : String(++unique).padStart(argumentBytes, "0");
           pipeline.push({
             process,
             key,
@@ -113,8 +118,30 @@ async function runHistory(
   return { operations, hung };
 }
 
-async function judge(server: Server, clients: readonly RespClient[], seed: number, name: string): Promise<Ending> {
-  const { operations, hung } = await runHistory(clients, seed, name);
+/** Moves all values to disk again and again. */
+async function startDemoter(server: Server): Promise<{ stop(): Promise<void> }> {
+  const client = await server.connect();
+  let isOver = false;
+  const done = (async () => {
+    while (!isOver) await client.command("TIER", "MATCH", "*", "DEMOTE");
+  })();
+  return {
+    async stop() {
+      isOver = true;
+      await done;
+      client.close();
+    },
+  };
+}
+
+async function judge(
+  server: Server,
+  clients: readonly RespClient[],
+  seed: number,
+  name: string,
+  argumentBytes = 1,
+): Promise<Ending> {
+  const { operations, hung } = await runHistory(clients, seed, name, argumentBytes);
   if (server.hasExited) return { kind: "exit", text: server.log().slice(-1500) };
   const verdict = checkHistory(operations);
   if (verdict.linearizable === false) return { kind: "violation", text: `key ${verdict.key}, ${verdict.explanation}` };
@@ -133,22 +160,29 @@ describe("linearizability", () => {
     [3, ""],
     [8, ""],
     [3, ", with checks on"],
+    [3, ", with nearly every value on disk"],
   ] as const)(
     `${HISTORIES} histories on %d workers%s`,
-    async (workers, checks) => {
+    async (workers, kind) => {
       const seed = testSeed();
-      const server = await startFerrite({ workers, env: checks === "" ? {} : { FERRITE_CHECKS: "1" } });
+      const isCold = kind.includes("disk");
+      const env: Record<string, string> = kind === "" ? {} : { FERRITE_CHECKS: "1" };
+      const server = await startFerrite({ workers, env, settings: isCold ? ALL_COLD : {} });
+      const demoter = isCold ? await startDemoter(server) : null;
       try {
         const clients = await openConnections(server, workers);
         let undecided = 0;
         for (let i = 0; i < HISTORIES; i++) {
-          const ending = await judge(server, clients, seed + i, `h${i}`);
+          const ending = await judge(server, clients, seed + i, `h${i}`, isCold ? COLD_BYTES : 1);
           if (ending.kind === "undecided") undecided++;
           else if (ending.kind !== "passed")
             throw new Error(
               `${ending.kind} in history ${i}, ${workers} workers (FERRITE_SEED=${seed}): ${ending.text}`,
             );
         }
+        await demoter?.stop();
+        const info = show(await clients[0]!.command("INFO", "hybridlog"));
+        if (isCold) expect(Number(/tier_disk_reads:(\d+)/.exec(info)?.[1])).toBeGreaterThan(HISTORIES);
         for (const client of clients) client.close();
         expect(undecided).toBeLessThanOrEqual(HISTORIES * 0.05);
       } finally {

@@ -27,6 +27,8 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "./package.json" with { type: "json" };
+import { realFiles } from "./src/base/files.ts";
+import { layoutOf } from "./src/base/layout.ts";
 
 const ROOT = import.meta.dir;
 const OUTFILE = join(ROOT, "dist", "ferrite");
@@ -63,7 +65,11 @@ const result = await Bun.build({
   sourcemap: "linked",
   bytecode: true,
   format: "esm", // what bytecode needs for the await of the entry point
-  define: { FERRITE_COMMIT: JSON.stringify(commit()), FERRITE_VERSION: JSON.stringify(version) },
+  define: {
+    FERRITE_COMMIT: JSON.stringify(commit()),
+    FERRITE_VERSION: JSON.stringify(version),
+    FERRITE_LAYOUT: JSON.stringify(layoutOf(realFiles, join(ROOT, "src"))),
+  },
   compile: { outfile: OUTFILE, autoloadDotenv: false, autoloadBunfig: false },
 }).catch((error: unknown) => {
   console.error(error);

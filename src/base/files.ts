@@ -35,6 +35,8 @@ export interface FileStat {
   readonly userId: number;
   readonly groupId: number;
   readonly modifiedMs: number;
+  /** When the file or anything about it was changed last; no program can set it. */
+  readonly changedMs: number;
 }
 
 /** "r" read; "r+" read and write; "w" truncate; "wx" create, fail if there; "a" append. */
@@ -187,6 +189,7 @@ class RealFiles implements Files {
         userId: found.uid,
         groupId: found.gid,
         modifiedMs: found.mtimeMs,
+        changedMs: found.ctimeMs,
       };
     });
   }
@@ -553,10 +556,10 @@ export class MemoryFiles implements Files {
     const file = this.names.get(path);
     if (file !== undefined) {
       const { live, modifiedMs, mode, userId, groupId } = file;
-      return { kind: "file", bytes: live.length, modifiedMs, mode, userId, groupId };
+      return { kind: "file", bytes: live.length, modifiedMs, changedMs: modifiedMs, mode, userId, groupId };
     }
     if (!this.directories.has(path)) return null;
-    return { kind: "directory", bytes: 0, modifiedMs: 0, mode: 0o755, userId: 0, groupId: 0 };
+    return { kind: "directory", bytes: 0, modifiedMs: 0, changedMs: 0, mode: 0o755, userId: 0, groupId: 0 };
   }
 
   syncDirectory(path: string): void {

@@ -30,6 +30,11 @@ export const KILL_STEPS = [
   "recovery-cut",
   "recovery-appended",
   "recovery-ring",
+  /** A stop image: it is complete but for its name; it has the name. The next start has it in place; it is removed. */
+  "image-written",
+  "image-named",
+  "image-used",
+  "image-removed",
 ] as const;
 export type KillStep = (typeof KILL_STEPS)[number];
 

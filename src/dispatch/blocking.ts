@@ -295,6 +295,11 @@ export class Blocking {
     this.freeLater(wait);
   }
 
+  /** True while nothing is left to be sent, freed or served in a later turn. */
+  get isIdle(): boolean {
+    return this.ended.length === 0 && this.postponed.length === 0 && this.outgoing.length === 0;
+  }
+
   /** Frees the requests of a wait or a watch that has ended in a later turn, when no lock is held (BLOCKING-3). */
   freeLater(ended: Requests): void {
     this.ended.push(ended);

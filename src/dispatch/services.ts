@@ -380,8 +380,8 @@ export interface ServerServices {
   expirePass(): void;
   /** The loggers. Left out in the embedded mode, which has no log. */
   readonly logs?: LogTargets;
-  /** Shuts the server down. `isNow`: without waiting for replicas. */
-  shutdown(isNow?: boolean): void;
+  /** Shuts the server down. `isNow`: without waiting for replicas. `isBare`: without a stop image. */
+  shutdown(isNow?: boolean, isBare?: boolean): void;
   /** Replies for a command that returned Later, and then lets its connection read on or closes it. */
   resume(session: Session, write: (reply: Reply) => void, close?: boolean): void;
   /**

@@ -323,12 +323,12 @@ export interface RingHead {
   readonly bootId: string;
 }
 
-/** Reads the head of a ring; null when `ring` is none. */
-export function readRingHead(ring: Buffer): RingHead | null {
+/** Reads the head of a ring of `length` bytes in all; null when `ring` is none. */
+export function readRingHead(ring: Buffer, length = ring.length): RingHead | null {
   if (ring.length < HEAD_BYTES || ring.toString("latin1", 0, RING_MAGIC.length) !== RING_MAGIC) return null;
   const size = ring.readDoubleLE(HEAD_SIZE * 8);
   const end = ring.readDoubleLE(HEAD_END * 8);
-  if (size !== ring.length - HEAD_BYTES || !Number.isSafeInteger(end) || end < 0) return null;
+  if (size !== length - HEAD_BYTES || !Number.isSafeInteger(end) || end < 0) return null;
   const logId = ring.toString("latin1", LOG_ID_AT, LOG_ID_AT + LOG_ID_BYTES);
   const bootId = ring.toString("latin1", BOOT_ID_AT, BOOT_ID_AT + BOOT_ID_BYTES).replaceAll("\0", "");
   return { size, end, logId, bootId };

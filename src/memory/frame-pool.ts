@@ -50,6 +50,8 @@ const FREED_SECOND = 3;
 const MASK_AT = 4;
 const CLEAN_AT = 8;
 
+/** Words of a chunk in what `save` returns: its kind, and the free mask. */
+export const SAVED_WORDS = 5;
 const FREE_KIND = 0;
 const KIND_MASK = 7;
 /** Words of a chunk's free mask, by FrameSize, and the value of each of them when all frames are free. */
@@ -395,6 +397,59 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
+  // ---- the pool as a file has it (persistence/stop-image.ts): no other thread may be using it ----
+
+  /** Which frames are in use: SAVED_WORDS for each chunk of all regions. */
+  save(): Int32Array {
+    const w = this.words;
+    const saved = new Int32Array((this.chunks + 1) * SAVED_WORDS);
+    for (let chunk = 1; chunk <= this.chunks; chunk++) {
+      const at = this.entry(chunk);
+      const to = chunk * SAVED_WORDS;
+      saved[to] = w[at + STATE]! & KIND_MASK;
+      if (saved[to] !== FREE_KIND) saved.set(w.subarray(at + MASK_AT, at + CLEAN_AT), to + 1);
+    }
+    return saved;
+  }
+
+  /** True while no frame is in use and nothing is reserved. */
+  get isUnused(): boolean {
+    return this.framesOut === 0 && Atomics.load(this.words, RESERVED) === 0;
+  }
+
+  /** Makes the frames used that were saved. The pool is unused, and has the same regions. Free frames count as not resident. */
+  restore(saved: Int32Array): void {
+    const w = this.words;
+    assert(saved.length === (this.chunks + 1) * SAVED_WORDS, "the regions are those that were saved");
+    lock(w, POOL_LOCK_AT);
+    for (const word of [FREE_CHUNKS, FREE_DIRTY, FREE_LAST, CLEAN_UNITS, FRAMES_OUT]) w[word] = 0;
+    for (let list = 0; list < FrameSize.Large; list++) w[FREE_LIST + list] = 0;
+    for (let chunk = this.chunks; chunk > 0; chunk--) this.restoreChunk(chunk, saved, chunk * SAVED_WORDS);
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  private restoreChunk(chunk: number, saved: Int32Array, from: number): void {
+    const w = this.words;
+    const at = this.entry(chunk);
+    const kind = saved[from]!;
+    w.fill(0, at, at + CHUNK_WORDS);
+    w[at + STATE] = kind;
+    if (kind === FREE_KIND) {
+      w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
+      return this.push(FREE_LIST, chunk);
+    }
+    const size = kind as FrameSize;
+    let free = 0;
+    for (let word = 0; word < MASK_WORDS[size]; word++) {
+      const mask = saved[from + 1 + word]!;
+      w[at + MASK_AT + word] = w[at + CLEAN_AT + word] = mask;
+      for (let left = mask; left !== 0; left &= left - 1) free += FRAMES_OF[size];
+    }
+    w[CLEAN_UNITS] = w[CLEAN_UNITS]! + free;
+    w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES - free;
+    if (free > 0) this.push(FREE_LIST + size, chunk);
+  }
+
   /** Asserts POOL-P1, POOL-P2 and POOL-P4, and that the counts agree. No other thread may be using the pool. */
   check(): void {
     const w = this.words;
@@ -559,4 +614,30 @@ export class FramePool {
     if (next !== 0) w[this.entry(next) + PREVIOUS] = previous;
     else if (list === FREE_LIST) w[FREE_LAST] = previous;
   }
+}
+
+/**
+ * The frames in use, as runs: region, first 8 KiB unit, number of units, and so on. `saved`: from FramePool.save.
+ */
+export function usedRuns(saved: Int32Array, chunksPerRegion: number): Int32Array {
+  const runs: number[] = [];
+  let end = -1;
+  const add = (unit: number, units: number): void => {
+    if (unit === end && unit % (chunksPerRegion * CHUNK_FRAMES) !== 0) runs[runs.length - 1]! += units;
+    else {
+      const perRegion = chunksPerRegion * CHUNK_FRAMES;
+      runs.push(Math.floor(unit / perRegion), unit % perRegion, units);
+    }
+    end = unit + units;
+  };
+  for (let chunk = 0, at = 0; at < saved.length; chunk++, at += SAVED_WORDS) {
+    const kind = saved[at]!;
+    if (kind === FREE_KIND) continue;
+    const units = FRAMES_OF[kind as FrameSize];
+    for (let index = 0; index < CHUNK_FRAMES / units; index++) {
+      if ((saved[at + 1 + (index >>> 5)]! & (1 << (index & 31))) !== 0) continue;
+      add(chunk * CHUNK_FRAMES + index * units, units);
+    }
+  }
+  return Int32Array.from(runs);
 }

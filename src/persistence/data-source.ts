@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { StartupError } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
-import { checkCheckpoint, checkpointNames, MANIFEST_FILE } from "./checkpoint-files.ts";
+import { checkCheckpoint, checkpointNames, MANIFEST_FILE, readCheckpoint } from "./checkpoint-files.ts";
 
 export interface DataPlaces {
   readonly directory: string;
@@ -22,6 +22,18 @@ export interface DataPlaces {
 /** True when there is a file to load. */
 export function hasData(files: Files, { directory, rdbName, checkpoints }: DataPlaces): boolean {
   return files.stat(join(directory, rdbName)) !== null || checkpointNames(files, checkpoints).length > 0;
+}
+
+/** The file that `findData` returns if nothing is damaged, "" = there is none. Reads no data. */
+export function likelyData(files: Files, { directory, rdbName, checkpoints }: DataPlaces): string {
+  const rdbPath = join(directory, rdbName);
+  const rdb = files.stat(rdbPath);
+  const newest = checkpointNames(files, checkpoints).at(-1);
+  if (newest === undefined) return rdb === null ? "" : rdbPath;
+  const manifest = files.stat(join(checkpoints, newest, MANIFEST_FILE));
+  if (rdb !== null && manifest !== null && rdb.modifiedMs > manifest.modifiedMs) return rdbPath;
+  const checkpoint = readCheckpoint(files, checkpoints, newest);
+  return typeof checkpoint === "string" ? "" : checkpoint.dataPath;
 }
 
 /** Returns the path of the file to load, "" = there is none. Throws StartupError when all there is is damaged. */

@@ -54,6 +54,9 @@ export function writeDataset(
   const key = target.store.newKey();
   writer.header(format.version, fields, libraries);
   const cold = new ColdQueue(target.store);
+  const { readsNow } = target.store.cold;
+  // The last save of a process belongs to no command that could wait for the disk.
+  target.store.cold.readsNow = true;
   try {
     for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
       writer.database(database, keys, expires);
@@ -63,6 +66,7 @@ export function writeDataset(
   } finally {
     // After a failure there may be some left.
     cold.drop();
+    target.store.cold.readsNow = readsNow;
   }
   writer.finish();
   return records.dropped;

@@ -54,3 +54,18 @@ export function readRing(files: Files, path: string, logId: string, position: nu
   if (head === null || head.logId !== logId || boot === "" || head.bootId !== boot) return nothing;
   return ringBytesFrom(ring, head, position) ?? nothing;
 }
+
+/** True when the ring may have something of the log `logId` beyond `position`. Reads its head alone. Throws FileFailure. */
+export function ringGoesBeyond(files: Files, path: string, logId: string, position: number): boolean {
+  const found = files.stat(path);
+  if (found === null || found.bytes < HEAD_BYTES) return false;
+  const bytes = Buffer.alloc(HEAD_BYTES);
+  const file = files.open(path, "r", 0);
+  try {
+    files.read(file, bytes, 0, HEAD_BYTES, 0);
+  } finally {
+    files.close(file);
+  }
+  const head = readRingHead(bytes, found.bytes);
+  return head !== null && head.logId === logId && head.end > position;
+}

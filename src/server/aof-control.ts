@@ -14,13 +14,14 @@ import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import { SlowSyncs } from "../persistence/slow-syncs.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
+import type { ImageSource } from "../persistence/image-source.ts";
 import { noteHistory, takeHistory } from "../persistence/saved-history.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import { AofLog } from "./aof-log.ts";
-import { newLogId, type RecoveredAof, recoverAof } from "./aof-recovery.ts";
+import { continueAof, newLogId, type RecoveredAof, recoverAof } from "./aof-recovery.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
 import type { RdbLoadRequest } from "./rdb-load.ts";
 
@@ -56,8 +57,12 @@ export interface Replacement {
 /** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError. */
 export function recoverFor(config: Config, logs: LogRoot, isWanted = false): RecoveredAof | null {
   if (!isWanted && !config.flag("persistence.enable_aof")) return null;
+  return usable(() => recover(config, logs));
+}
+
+function usable(work: () => RecoveredAof): RecoveredAof {
   try {
-    return recover(config, logs);
+    return work();
   } catch (thrown) {
     if (!(thrown instanceof FileFailure)) throw thrown;
     const hints = [
@@ -68,15 +73,26 @@ export function recoverFor(config: Config, logs: LogRoot, isWanted = false): Rec
   }
 }
 
-function recover(config: Config, logs: LogRoot): RecoveredAof {
-  return recoverAof(realFiles, logs.target("persistence"), {
+/** The file that goes on from `source`, whose data is in memory; null when it is off. Throws StartupError. */
+export function continueFor(config: Config, source: ImageSource): RecoveredAof | null {
+  return source.kind === "aof" ? usable(() => continueAof(realFiles, fileOptions(config), source)) : null;
+}
+
+function fileOptions(config: Config) {
+  return {
     directory: resolve(config.text("storage.data_dir")),
     fileName: config.text("persistence.aof_filename"),
+    ringBytes: config.number("persistence.change_log_size"),
+  };
+}
+
+function recover(config: Config, logs: LogRoot): RecoveredAof {
+  return recoverAof(realFiles, logs.target("persistence"), {
+    ...fileOptions(config),
     rdbName: config.text("persistence.rdb_filename"),
     checkpoints: checkpointDirectory(config),
     loadTruncated: config.flag("persistence.aof_load_truncated"),
     cutMax: config.number("persistence.aof_truncate_max"),
-    ringBytes: config.number("persistence.change_log_size"),
     nowMs: systemClock.wallMs(),
   });
 }
@@ -141,10 +157,10 @@ export class AofControl {
     await answered;
   }
 
-  /** Loads the file, and has changes appended to it from then on. */
-  async begin(recovered: RecoveredAof, replication: ReplicationState): Promise<void> {
+  /** Loads the file, unless its data is there, and has changes appended to it from then on. */
+  async begin(recovered: RecoveredAof, replication: ReplicationState, isThere: boolean): Promise<void> {
     const history = takeHistory(realFiles, dirname(recovered.path), recovered);
-    await this.load(recovered);
+    if (!isThere) await this.load(recovered);
     if (history !== null) replication.restore(history);
     await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
   }
@@ -369,6 +385,11 @@ export class AofControl {
     } catch (thrown) {
       this.log.warn(`a restart will synchronize replicas anew: ${errorMessage(thrown)}`);
     }
+  }
+
+  /** The log of the file and its end, as `stop` has left them; null = the file is off. */
+  get ended(): { readonly logId: string; readonly position: number } | null {
+    return this.aof === null ? null : { logId: this.aof.recovered.logId, position: this.aof.end };
   }
 
   /** Writes and syncs what is left. Resolves with false when that failed. */

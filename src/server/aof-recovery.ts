@@ -111,6 +111,21 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   };
 }
 
+/** The file is complete up to `position`, and its data is in memory: a log begins behind it. Throws FileFailure. */
+export function continueAof(
+  files: Files,
+  { directory, fileName, ringBytes }: Pick<RecoveryOptions, "directory" | "fileName" | "ringBytes">,
+  { bytes, position }: { readonly bytes: number; readonly position: number },
+): RecoveredAof {
+  removeLeftovers(files, directory);
+  const path = join(directory, fileName);
+  const ring = ringPath(directory);
+  const logId = newLogId();
+  makeRing(files, ring, ringBytes, logId, position);
+  const nothing = { preamble: 0, records: 0, skips: [], names: new Map<string, number>(), cutBytes: 0, ringBytes: 0 };
+  return { ...nothing, path, target: path, bytes, logId, position, ring };
+}
+
 /**
  * Warns when the newest checkpoint has data that the append-only file at `path`, which is loaded, cannot have: the file was
  * off when it was taken, or is an older copy.

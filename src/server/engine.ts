@@ -446,6 +446,12 @@ export class Engine implements TurnWork {
     return more;
   }
 
+  /** True when nothing that clients have begun is left to be ended or freed. */
+  get isSettled(): boolean {
+    const isFreed = this.unpinLater.length === 0 && this.dropLater.length === 0;
+    return isFreed && this.blocking.isIdle && (this.tier === null || this.tier.isSettled);
+  }
+
   /** Samples keys with a deadline in the next home shard that has any. */
   private sampleStale(workers: number): void {
     const { store } = this;

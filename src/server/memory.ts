@@ -94,6 +94,11 @@ export class Memory {
     return this.regions.length - 1;
   }
 
+  /** Makes sure that there are `count` regions. Before any other thread knows them. */
+  growTo(count: number): void {
+    while (this.regions.length < Math.min(count, REGIONS_MAX)) this.pool.addRegion(this.makeRegion());
+  }
+
   /** Makes another region and adds it to the pool. For the embedded mode: a server first announces it to its workers. */
   grow(): boolean {
     const region = this.mayGrow ? this.tryMakeRegion() : -1;

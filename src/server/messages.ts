@@ -5,6 +5,7 @@ import type { Sync } from "./primary-messages.ts";
 import type { SnapshotPurpose } from "./snapshot-messages.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import type { Adopted, ImageReadRequest } from "./image-messages.ts";
 import type { SyncedFile } from "./replica-link.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
@@ -151,7 +152,13 @@ export type ToWorker =
   | { kind: "monitorTaken"; bytes: number }
   /** SIGUSR2: writes a snapshot of the heap. */
   | { kind: "heap" }
-  | { kind: "stop" };
+  /** A stop image: the worker reads its blocks, or frees what is no data. It answers "imageAnswer". */
+  | { kind: "readImage"; request: ImageReadRequest }
+  | { kind: "prepareImage" }
+  /** The data of the image is in place. */
+  | { kind: "adoptImage"; adopted: Adopted }
+  /** `settles`: the data is not touched any more when the worker answers. */
+  | { kind: "stop"; settles: boolean };
 
 export type ToMain =
   | { kind: "ready"; worker: number }
@@ -165,6 +172,8 @@ export type ToMain =
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
+  /** `failure`: "" = none. */
+  | { kind: "imageAnswer"; failure: string }
   | { kind: "idle" }
   | { kind: "roleNoted"; epoch: number }
   | { kind: "unfollowed"; epoch: number }
@@ -180,8 +189,8 @@ export type ToMain =
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
   | { kind: "region" }
-  /** `isNow`: replicas are not waited for. */
-  | { kind: "shutdown"; isNow: boolean }
+  /** `isNow`: replicas are not waited for. `isBare`: nothing is left for the next start (NOSAVE). */
+  | { kind: "shutdown"; isNow: boolean; isBare: boolean }
   | { kind: "fatal"; worker: number; text: string }
   | { kind: "ask"; worker: number; id: number; ask: Ask }
   | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }

@@ -488,8 +488,8 @@ export class Services implements ServerServices {
     });
   }
 
-  shutdown(isNow = false): void {
-    this.post({ kind: "shutdown", isNow });
+  shutdown(isNow = false, isBare = false): void {
+    this.post({ kind: "shutdown", isNow, isBare });
   }
 
   resume(session: Session, write: (reply: Reply) => void, close = false): void {

@@ -3,7 +3,8 @@
  * messages between them. It executes no command.
  *
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
- * fails although the workers share the port) → memory → workers attach → workers listen.
+ * fails although the workers share the port) → memory → workers attach → stop image, if there is one → workers listen →
+ * data file.
  */
 import { resolve } from "node:path";
 import { type Config, type ConfigChange, FROM_RUNTIME } from "../base/config/config.ts";
@@ -18,13 +19,14 @@ import { systemClock } from "../base/clock.ts";
 import { raiseDescriptorLimit } from "../memory/native.ts";
 import { startingUsers } from "./acl-start.ts";
 import { holdDataDirectory } from "./data-directory.ts";
-import { prepareSegments } from "./tier-host.ts";
+import { limitReads, prepareSegments } from "./tier-host.ts";
 import { reservedDescriptors } from "./descriptors.ts";
-import { AofControl, recoverFor } from "./aof-control.ts";
+import { AofControl, continueFor, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { tidyCheckpoints } from "../persistence/checkpoint-files.ts";
 import { type DataPlaces, findData, hasData } from "../persistence/data-source.ts";
 import { durabilityText } from "../persistence/durability-text.ts";
+import type { ImageHead } from "../persistence/stop-image.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { ScriptState } from "../store/script-state.ts";
@@ -33,6 +35,7 @@ import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { reloadRdb } from "./reload.ts";
+import { findImage, ImageControl } from "./image-control.ts";
 import { ResidentMemory } from "./resident-memory.ts";
 import { LogControl } from "./log-control.ts";
 import { FailoverControl } from "./failover-control.ts";
@@ -69,15 +72,16 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
 
   const workers = config.workerThreads;
   const regionBytes = config.number("storage.region_size");
-  const seeds = crypto.getRandomValues(new Int32Array(2));
+  const image = findImage(config, logs.target("persistence"));
+  const [seedA, seedB] = crypto.getRandomValues(new Int32Array(2));
   const memory = makeMemory({
     shards: config.number("storage.num_shards"),
     workers: workers + 1,
     databases: config.number("server.databases"),
     regionBytes,
     regions: regionsFor(config.maxMemoryBytes, regionBytes),
-    seedA: seeds[0]!,
-    seedB: seeds[1]!,
+    seedA: image?.geometry.seedA ?? seedA!,
+    seedB: image?.geometry.seedB ?? seedB!,
     hugePages: config.flag("storage.huge_pages"),
   });
 
@@ -107,9 +111,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info(`started, PID: ${process.pid}`);
   log.info("Server initialized");
   tidy(config, log);
-  prepareSegments(config, log);
-  const recovered = recoverFor(config, logs);
-  const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
+  limitReads(config, log);
+  if (image === null) prepareSegments(config, log, () => false);
+  else memory.growTo(image.regions);
+  const recovered = image === null ? recoverFor(config, logs) : null;
+  const server = new Supervisor(config, logs, memory, facts, { image, recovered }, aclText);
   const code = await server.run();
   directory.leave();
   return code;
@@ -153,6 +159,12 @@ function connectAll(count: number): (MessagePort | null)[][] {
   return ports;
 }
 
+/** What the data comes from: an image, or else the append-only file, if it is on. */
+interface DataAtStart {
+  readonly image: ImageHead | null;
+  readonly recovered: RecoveredAof | null;
+}
+
 interface Pending {
   answers: Answer[];
 }
@@ -172,7 +184,7 @@ class Supervisor {
     private readonly logs: LogRoot,
     private readonly memory: Memory,
     private readonly facts: ProcessFacts,
-    private readonly recovered: RecoveredAof | null,
+    private readonly data: DataAtStart,
     private readonly aclText: string | null,
   ) {
     const host = {
@@ -197,6 +209,7 @@ class Supervisor {
     const log = logs.target("persistence");
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
     this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
+    this.images = new ImageControl(config, log, memory, this.cells, host);
     this.manager = ServiceManager.open(process.env, String(config.get("redis.supervised")), {
       log: logs.target("server"),
       stalled: () => this.stalledWorkers(),
@@ -228,6 +241,7 @@ class Supervisor {
   private readonly aof: AofControl;
   private readonly snapshots: SnapshotControl;
   private readonly saves: SaveControl;
+  private readonly images: ImageControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
@@ -252,14 +266,15 @@ class Supervisor {
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     const resident = new ResidentMemory(this.memory, this.config, own);
-    resident.begin();
     this.metrics.begin();
-    const { recovered } = this;
-    const hasFile = recovered !== null || hasData(realFiles, this.places);
-    if (hasFile) this.memory.control.isLoading = true;
     this.manager.loading();
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
+    const { recovered, isThere } = await this.recover();
+    // Not before: what is being put in place belongs to the data.
+    resident.begin();
+    const hasFile = recovered !== null || hasData(realFiles, this.places);
+    if (hasFile) this.memory.control.isLoading = true;
     process.on("SIGHUP", () => {
       const reopens = this.logControl.reopen();
       if (reopens) log.info("SIGHUP: the log file is opened anew");
@@ -273,8 +288,8 @@ class Supervisor {
     for (let worker = 0; worker < this.facts.workers; worker++)
       this.send(worker, { kind: "listen", tls: this.tls.served });
     await listening;
-    if (recovered !== null) await this.aof.begin(recovered, this.replication);
-    else if (hasFile) await this.loadData();
+    if (recovered !== null) await this.aof.begin(recovered, this.replication, isThere);
+    else if (hasFile && !isThere) await this.loadData();
     // Before the first change of a client.
     this.saves.noteLoaded(recovered?.position ?? -1);
     this.memory.control.isLoading = false;
@@ -290,6 +305,23 @@ class Supervisor {
     log.info(this.readyText);
     this.manager.ready(this.readyText);
     return ended;
+  }
+
+  /**
+   * Puts the data of the image in place, if there is one, or else makes the append-only file ready. `isThere`: the data is in
+   * place. Before anybody can connect: what clients do takes memory, too.
+   */
+  private async recover(): Promise<{ recovered: RecoveredAof | null; isThere: boolean }> {
+    const { config, logs, data, memory } = this;
+    if (data.image === null) return { recovered: data.recovered, isThere: false };
+    memory.control.isLoading = true;
+    const isThere = await this.images.load(data.image);
+    memory.control.isLoading = false;
+    prepareSegments(config, logs.target("server"), (file) => this.images.keepsSegment(file));
+    if (!isThere) return { recovered: recoverFor(config, logs), isThere };
+    const { source, history } = data.image;
+    if (source.kind === "rdb" && history !== null) this.replication.restore(history);
+    return { recovered: continueFor(config, source), isThere };
   }
 
   /** In these words, because service managers, scripts and test harnesses wait for them. */
@@ -413,7 +445,7 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message) || this.saves.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message) || this.images.receive(message)) return;
     if (this.primary.receive(message) || this.replica.receive(message) || this.failover.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
@@ -426,7 +458,7 @@ class Supervisor {
         this.grow();
         return;
       case "shutdown":
-        void this.stop("SHUTDOWN", message.isNow);
+        void this.stop("SHUTDOWN", message.isNow, message.isBare);
         return;
       case "fatal":
         this.fatal(`worker ${message.worker}: ${message.text}`);
@@ -558,10 +590,15 @@ class Supervisor {
 
   /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
+    clearTimeout(this.stopTimer);
     await this.saves.stop();
     this.primary.stop();
     const isSafe = await this.aof.stop();
     if (isSafe) this.aof.noteHistory(this.replication);
+    if (isSafe && this.leavesImage) {
+      const { id, offset, streamDatabase: database, stream } = this.replication;
+      await this.images.save(this.aof.ended, stream.isOn ? { id, offset, database } : null);
+    }
     this.exit(isSafe ? 0 : 1);
   }
 
@@ -570,7 +607,7 @@ class Supervisor {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
     // A replica that loads the data of its primary has nothing that is worth a file.
-    if (this.memory.control.isLoading) return void this.stop(signal, true);
+    if (this.memory.control.isLoading) return void this.stop(signal, true, true);
     this.saving = signal;
     this.manager.stopping();
     this.send(0, { kind: "saveLast" });
@@ -592,23 +629,28 @@ class Supervisor {
   private endSave(failure: string): void {
     const signal = this.saving;
     this.saving = "";
-    if (failure === "") return void this.stop(signal, false);
+    if (failure === "") return void this.stop(signal, false, false);
     this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
     this.manager.goesOn(this.readyText);
   }
 
-  private async stop(reason: string, isNow: boolean): Promise<void> {
+  private async stop(reason: string, isNow: boolean, isBare: boolean): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
+    this.leavesImage = !isBare && this.images.isWanted;
     this.manager.stopping();
     this.logs.target("server").info(`${reason}: stopping`);
     if (!isNow) await this.primary.catchUp();
-    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop" });
-    setTimeout(() => {
+    const settles = this.leavesImage;
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop", settles });
+    this.stopTimer = setTimeout(() => {
       this.logs.target("server").warn("a worker did not stop in time");
       this.exit(0);
     }, STOP_MS);
   }
+
+  private stopTimer: Timer | undefined;
+  private leavesImage = false;
 
   /** Stops the process at once. A worker that failed may have left half-changed data behind its locks. */
   private fatal(text: string): void {

@@ -28,6 +28,7 @@ import { ClientRound } from "./client-round.ts";
 import { Collector } from "./collector.ts";
 import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
 import { Engine } from "./engine.ts";
+import { ImagePart } from "./image-part.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
@@ -72,6 +73,11 @@ class DataWorker implements ClientHost {
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  get image(): ImagePart {
+    this.imagePart ??= new ImagePart(this.engine, realFiles, this.facts.workers, this);
+    return this.imagePart;
+  }
+  private imagePart: ImagePart | null = null;
   readonly profiles: Profiles;
   private readonly logs: LogRoot;
   readonly replica: ReplicaPart;
@@ -188,7 +194,7 @@ class DataWorker implements ClientHost {
         mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
         adopt: (descriptor, bytes) => this.adopt(descriptor, bytes),
         sendEarly: (send) => engine.turn.sendEarly(send),
-        shutdown: () => services.shutdown(),
+        shutdown: () => services.shutdown(false, true),
       },
       () => systemClock.monotonicMs(),
     );
@@ -449,6 +455,7 @@ class DataWorker implements ClientHost {
   private evictionScheduled = false;
 
   private maintain(): void {
+    if (this.image.isQuiet) return;
     this.guard(() => {
       const { engine } = this;
       if (isDebugSwitchOn(this.arena.control, DebugSwitch.PausesCron)) return;
@@ -464,6 +471,7 @@ class DataWorker implements ClientHost {
 
   /** Does a piece of the background work, and schedules another while work is left. */
   private maintainData(): void {
+    if (this.image.isQuiet) return;
     const { engine } = this;
     // What expires is told to clients that track it. A turn that began meanwhile would check the memory limit inside a section.
     engine.turn.touch();
@@ -567,15 +575,16 @@ class DataWorker implements ClientHost {
     this.services.settled(id, answers);
   }
 
-  /** Sends the queued replies, stops listening, and closes all connections. */
-  stop(): void {
+  /** Sends the queued replies, stops listening, and closes all connections. `settles`: and leaves the data alone. */
+  stop(settles: boolean): void {
     this.replica.stop();
     this.engine.turn.finish();
     if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     this.doors.stop();
     this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
-    setTimeout(() => postToMain({ kind: "stopped", worker: this.worker }), STOP_DELAY_MS);
+    const stopped = () => postToMain({ kind: "stopped", worker: this.worker });
+    setTimeout(() => (settles ? this.image.settle(this.clients, stopped) : stopped()), STOP_DELAY_MS);
   }
 }
 
@@ -614,7 +623,7 @@ function listen(tls: TlsMaterial | null): void {
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
-  if (worker?.replica.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true || worker?.image.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);
@@ -660,7 +669,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       worker!.services.monitors.taken(message.bytes);
       return;
     case "stop":
-      worker!.stop();
+      worker!.stop(message.settles);
   }
 };
 

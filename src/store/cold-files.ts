@@ -111,6 +111,33 @@ export class ColdFiles {
     Atomics.add(this.c, at + RECORDS, records);
   }
 
+  // ---- files that outlive the process (persistence/stop-image.ts): no worker is at work ----
+
+  /** The files that records refer to: their numbers. */
+  needed(): number[] {
+    const { c, first } = this;
+    const numbers: number[] = [];
+    for (let at = first; at < first + COLD_FILES * COLD_FILE_WORDS; at += COLD_FILE_WORDS)
+      if (c[at + NUMBER] !== 0 && c[at + RECORDS]! > 0) numbers.push(c[at + NUMBER]!);
+    return numbers;
+  }
+  /** Number of the last file that was ever opened. */
+  get last(): number {
+    return Atomics.load(this.c, COLD_STATE_AT);
+  }
+  /** Enters a file of the process before this one. No number up to `last` is used again. */
+  adopt(file: number, written: number, live: number, records: number, last: number): void {
+    const { c } = this;
+    const at = this.slotOf(file);
+    assert(c[at + NUMBER] === 0, "a file is adopted into a free slot");
+    c[at + WRITTEN] = written;
+    c[at + LIVE] = live;
+    c[at + RECORDS] = records;
+    c[at + PINS] = 0;
+    Atomics.store(c, at + NUMBER, file);
+    Atomics.store(c, COLD_STATE_AT, last);
+  }
+
   /** `deadFraction`: share of a file that may be dead (storage.compaction_threshold). */
   totals(deadFraction = 1): ColdTotals {
     const { c, first } = this;

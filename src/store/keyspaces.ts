@@ -45,6 +45,11 @@ export class Keyspaces {
     for (let keyspace = this.scripts; keyspace < this.count; keyspace++) this.setState(keyspace, KeyspaceState.Used);
   }
 
+  /** First word of the map and the states, and their number: all there is about keyspaces. */
+  get range(): readonly [number, number] {
+    return [this.mapAt, this.databases + this.count];
+  }
+
   /** Keyspace of database `db`. Valid while a shard lock is held. */
   of(db: number): number {
     return this.c[this.mapAt + db]!;

@@ -212,6 +212,15 @@ export class ScriptState {
     Atomics.add(this.c, this.at + LIBRARIES_VERSION, 1);
   }
 
+  /** Words of the control block that say which libraries there are: pairs of first word and number. */
+  get libraryRanges(): readonly (readonly [number, number])[] {
+    const { at } = this;
+    return [
+      [at + LIBRARIES_VERSION, 1],
+      [at + LIBRARIES, LIBRARY_BYTES + 1 - LIBRARIES],
+    ];
+  }
+
   /** True after DEBUG SET-DISABLE-DENY-SCRIPTS 1: scripts may call DEBUG. */
   get runsDebug(): boolean {
     return Atomics.load(this.c, this.at + RUNS_DEBUG) !== 0;

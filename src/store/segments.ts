@@ -48,6 +48,11 @@ export function frameAt(c: Int32Array, shard: Shard, address: Address): FrameNum
   return c[shard.segmentTable + (segmentOf(address) << ENTRY_SHIFT)]! as FrameNumber;
 }
 
+/** First word and number of words of the entries that `shard` has used. */
+export function tableRange(shard: Shard): readonly [number, number] {
+  return [shard.segmentTable, (shard.highestSegment + 1) << ENTRY_SHIFT];
+}
+
 /** Units of a segment that is a frame of `size`. */
 export function unitsOfFrame(size: FrameSize): number {
   return FRAMES_OF[size] * (FRAME_BYTES / UNIT_BYTES);

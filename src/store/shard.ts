@@ -150,6 +150,10 @@ export function keyspacesIn(words: number): number {
   return Math.floor((words - KEYSPACES_AT) / KEYSPACE_WORDS);
 }
 
+/** What belongs to the data in a header, in front of its keyspaces: pairs of first word and number. The rest is the process's. */
+const SAVED_OF_LINE_1 = [CLEAN_SEGMENT_AT, STRUCTURE_VERSION_AT + 1 - CLEAN_SEGMENT_AT] as const;
+export const SAVED_RANGES = [[SNAPSHOT_AT, 1], SAVED_OF_LINE_1, [LOG_SEGMENT_AT, PIN_AT - LOG_SEGMENT_AT]] as const;
+
 /**
  * First word of the first keyspace header of shard 0, and the header of any keyspace of any shard from there: what a lookup
  * reads first is then found by arithmetic and does not wait for its Shard to be loaded.
@@ -280,6 +284,12 @@ export class Shard {
   set isInSnapshot(on: boolean) {
     const at = this.header + SNAPSHOT_AT;
     this.c[at] = on ? this.c[at]! | SNAPSHOT_ACTIVE : this.c[at]! & ~SNAPSHOT_ACTIVE;
+  }
+
+  /** True when only data is left in the shard: nothing of a client, a reader or a snapshot. */
+  get isSettled(): boolean {
+    const isFree = !this.isLocked && !this.isInSnapshot && !this.isWriteFrozen;
+    return isFree && this.pins === 0 && this.waitedKeys === 0 && this.trackedTable === 0;
   }
 
   /** Position in the change log of the last change, 0 = none: replies that saw it wait for it. */

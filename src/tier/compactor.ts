@@ -66,6 +66,11 @@ export class Compactor {
     return this.file !== null;
   }
 
+  /** Leaves the file at work as it is. */
+  stop(): void {
+    this.file = null;
+  }
+
   private deadShare(file: OwnFile): number {
     return 1 - this.store.cold.files.liveUnits(file.number) / Math.max(1, file.units);
   }

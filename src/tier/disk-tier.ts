@@ -6,7 +6,8 @@
  *   a command needs one ─► cold-reader.ts reads it, other commands run meanwhile
  *   values are overwritten, expire, come back ─► parts of files are dead ─► compactor.ts
  *
- * Nothing of a file outlives the process: the append-only file, RDB files and checkpoints have the values of cold keys too.
+ * A file outlives the process only if the next one goes on with its memory (persistence/stop-image.ts): the append-only file,
+ * RDB files and checkpoints have the values of cold keys too.
  */
 import type { FileDescriptor, Files } from "../base/files.ts";
 import { ENTRY_UNIT_BYTES } from "../store/cold.ts";
@@ -119,7 +120,7 @@ export class DiskTier implements WriterHost {
 
   /** Begins to make values of about `bytes` cold, until `untilMs`. `usedBytes`: memory of all data. */
   spill(bytes: number, untilMs: number, usedBytes: number): void {
-    if (this.writer.isFailing || this.isFull) return;
+    if (this.writer.isFailing || this.isFull || this.isStopping) return;
     this.spiller.spill(bytes, untilMs, usedBytes, () => this.host.monotonicMs());
   }
 
@@ -172,10 +173,24 @@ export class DiskTier implements WriterHost {
     this.host.warn(text);
   }
 
+  // ---- the end of the process ----
+
+  /** Begins to move no more values. What is on its way comes to its end. */
+  stop(): void {
+    this.isStopping = true;
+    this.compactor.stop();
+    this.writer.flush();
+  }
+  private isStopping = false;
+  get isSettled(): boolean {
+    return this.writer.isIdle && this.writer.writesUnderWay === 0;
+  }
+
   // ---- background ----
 
   /** Background work, about every 100 ms. */
   tick(): void {
+    if (this.isStopping) return;
     this.ticks++;
     this.totals = this.store.cold.files.totals();
     this.reader.tick();

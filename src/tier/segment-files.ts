@@ -4,7 +4,8 @@
  *   data_dir/segments/00000012.seg     the file with number 12 (store/cold-files.ts): entries (store/cold.ts), one behind the other
  *
  * A file is written once, from its begin to its end, by the worker that made it, and is never truncated. What is in it is a
- * part of the running process's data set: the directory is emptied when the server starts.
+ * part of the running process's data set: the directory is emptied when the server starts, unless it goes on with the memory of
+ * the process before it (persistence/stop-image.ts).
  */
 import { join } from "node:path";
 import type { FileDescriptor, Files } from "../base/files.ts";
@@ -20,13 +21,46 @@ export function segmentName(file: number): string {
   return `${String(file).padStart(8, "0")}${SUFFIX}`;
 }
 
-/** Makes the directory, and removes what another process left in it. Returns the number of files removed. Throws FileFailure. */
-export function emptySegments(files: Files, dataDirectory: string): number {
+/**
+ * Makes the directory, and removes what another process left in it, but for files whose number `isKept` says to keep. Returns the
+ * number of files removed. Throws FileFailure.
+ */
+export function prepareDirectory(files: Files, dataDirectory: string, isKept: (file: number) => boolean): number {
   const directory = join(dataDirectory, SEGMENTS_DIRECTORY);
   files.mkdir(directory, DIRECTORY_MODE);
-  const names = files.list(directory).filter((name) => name.endsWith(SUFFIX));
+  const names = files.list(directory).filter((name) => name.endsWith(SUFFIX) && !isKept(Number.parseInt(name, 10)));
   for (const name of names) files.unlink(join(directory, name));
   return names.length;
+}
+
+/** Bytes at each end of a segment file that tell it from another. */
+const FINGERPRINT_BYTES = 4096;
+
+/**
+ * The first and last bytes of the `length` bytes that were written into a segment file; null when it is shorter, or not there.
+ * `sync`: makes the file durable first. Throws FileFailure.
+ */
+export function segmentEnds(
+  files: Files,
+  dataDirectory: string,
+  file: number,
+  length: number,
+  sync: boolean,
+): Buffer | null {
+  const path = join(dataDirectory, SEGMENTS_DIRECTORY, segmentName(file));
+  const found = files.stat(path);
+  if (found === null || found.bytes < length) return null;
+  const descriptor = files.open(path, sync ? "r+" : "r", MODE);
+  try {
+    if (sync) files.fsync(descriptor);
+    const part = Math.min(FINGERPRINT_BYTES, length);
+    const ends = Buffer.alloc(part * 2);
+    const head = files.read(descriptor, ends, 0, part, 0);
+    const tail = files.read(descriptor, ends, part, part, length - part);
+    return head + tail === ends.length ? ends : null;
+  } finally {
+    files.close(descriptor);
+  }
 }
 
 /** A descriptor for reading, and the reads through it that are under way. */

@@ -307,6 +307,16 @@ export class SegmentWriter {
     }
   }
 
+  /** True while no batch is being filled, or is on its way. */
+  get isIdle(): boolean {
+    return this.free.length === BATCHES;
+  }
+
+  /** A file of the process before this one is this worker's from now on. It is complete. */
+  adopt(number: number, units: number): void {
+    this.own.set(number, { number, descriptor: null, units, pending: 0, leaving: 0, isLeft: false });
+  }
+
   /** The current file gets no further entries. */
   seal(): void {
     assert(this.filling === null, "a batch that is being filled is flushed first");

@@ -5,7 +5,7 @@
 import type { ConfigValue } from "../../src/base/config/values.ts";
 import { MemoryFiles } from "../../src/base/files.ts";
 import type { DiskTier } from "../../src/tier/disk-tier.ts";
-import { emptySegments, segmentName } from "../../src/tier/segment-files.ts";
+import { prepareDirectory, segmentName } from "../../src/tier/segment-files.ts";
 import { testEngine, type TestEngine } from "../support/engine.ts";
 import { encodeCommand, show } from "../support/resp.ts";
 
@@ -28,7 +28,7 @@ export class TierEngine {
 
   constructor(options: TierOptions = {}) {
     const { files } = this;
-    emptySegments(files, DATA);
+    prepareDirectory(files, DATA, () => false);
     this.test = testEngine({ files, regions: options.regions ?? 4, shards: options.shards ?? 4 });
     const { engine, config } = this.test;
     const settings: Record<string, ConfigValue> = {

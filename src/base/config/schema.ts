@@ -1129,6 +1129,13 @@ const PERSISTENCE = [
     runtime: true,
     doc: "Write a checkpoint at SIGTERM and SHUTDOWN, when something has changed.",
   }),
+  key("persistence.stop_image", {
+    type: "enum",
+    default: "auto",
+    choices: ["auto", "yes", "no"],
+    runtime: true,
+    doc: 'Write the memory to stop.image in data_dir at SIGTERM and SHUTDOWN, for the next start to read instead of loading the data. "auto": with storage.tiering.',
+  }),
   key("persistence.max_checkpoints", {
     type: "int",
     default: 3,

@@ -59,7 +59,7 @@ export function shutdown(call: Call, reply: Reply): Outcome | void {
   if (said.has("save") || (savesAtEnd && !said.has("nosave"))) return saveAndShutDown(call, reply, said);
   // A script that runs too long would hold the end up.
   if (said.has("nosave")) call.scripts?.state.killAll();
-  call.server.shutdown(said.has("now"));
+  call.server.shutdown(said.has("now"), said.has("nosave"));
   return Later;
 }
 

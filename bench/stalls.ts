@@ -13,10 +13,11 @@
  * `over` counts requests above 2 ms. `late` is the generator's own largest delay. One maximum means little, but one that
  * appears in every repetition does.
  */
-import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeCommand, type RespClient, show } from "../test/support/resp.ts";
 import { residentBytes, type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
+import { AHEAD_OF_OTHERS, BEFORE_OTHERS, schedstatsOf } from "./bystander.ts";
 import { load, randomSource } from "./loader.ts";
 import { Options, printHead, spread, table } from "./machine.ts";
 import type { GeneratorPlan, GeneratorResult } from "./openloop.ts";
@@ -55,24 +56,6 @@ const IDLE_SECONDS = 3;
 const PER_COMMAND = 10;
 const COMMANDS_PER_BATCH = 50;
 const UNDER_WAY = 3;
-
-const chrt = process.getuid?.() === 0 ? Bun.which("chrt") : null;
-const AHEAD_OF_OTHERS =
-  chrt !== null && Bun.spawnSync([chrt, "--fifo", "2", "true"]).exitCode === 0 ? [chrt, "--fifo", "2"] : [];
-
-/** The servers' threads run before the machine's other processes where they may, or these would stop one that has a lock. */
-const BEFORE_OTHERS = AHEAD_OF_OTHERS.length > 0 ? [chrt!, "--rr", "1"] : [];
-
-/** The kernel's account of the threads that serve clients, in the order of the workers; see openloop.ts. */
-function schedstatsOf(server: Server): string[] {
-  const tasks = `/proc/${server.pid}/task`;
-  if (server.kind === "redis") return [`${tasks}/${server.pid}/schedstat`];
-  return readdirSync(tasks)
-    .map(Number)
-    .sort((x, y) => x - y)
-    .filter((task) => readFileSync(`${tasks}/${task}/comm`, "latin1").trim() === "Worker")
-    .map((task) => `${tasks}/${task}/schedstat`);
-}
 
 interface Type {
   /** Growing command, and what one element is; "<n>" counts up, "<r>" is by chance, "<i>" an index by chance. */

@@ -128,6 +128,21 @@ describe("the guide's jq lines", () => {
     client.close();
     await server.kill();
   });
+
+  test("no level has a line for each command", async () => {
+    const quiet = await startFerrite({ args: ["--set", "logging.level=trace", "--set", "logging.repeat_limit=0"] });
+    const other = await quiet.connect();
+    await ask(other, "SET", "k", "v");
+    const lines = (): number => quiet.log().split("\n").length;
+    const before = lines();
+    for (let n = 0; n < 300; n++) expect(await ask(other, "GET", "k")).toBe('"v"');
+    // A line that is written afterwards shows that those of the commands would have been.
+    await ask(other, "DEBUG", "LOG", "the last line");
+    await logged(quiet, "the last line");
+    expect(lines() - before).toBeLessThan(30);
+    other.close();
+    await quiet.stop();
+  });
 });
 
 describe("files of the log", () => {

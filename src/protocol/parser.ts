@@ -345,6 +345,14 @@ export class Parser {
     return -1;
   }
 
+  /** Bytes of the arguments of command `i`. */
+  bytesOfArguments(i: number): number {
+    const first = this.firstArgument[i]!;
+    let bytes = 0;
+    for (let n = 0; n < this.argumentCount[i]!; n++) bytes += this.argumentBytes[first + n]!;
+    return bytes;
+  }
+
   private reserve(count: number): void {
     if (count <= this.argumentAt.length) return;
     const wider = Math.max(count, this.argumentAt.length * 2);

@@ -4,6 +4,7 @@
  */
 import { SERVER_ITSELF } from "../dispatch/user.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
+import { soon } from "../base/soon.ts";
 import { LoadShare } from "../dispatch/load-share.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
@@ -96,7 +97,7 @@ export class AofLoad {
   run(guard: (work: () => void) => void, done: (result: LoadResult) => void): void {
     const next = (): void =>
       guard(() => {
-        if (this.slice()) setImmediate(next);
+        if (this.slice()) soon(next);
         else done(this.finish());
       });
     next();

@@ -14,8 +14,9 @@
  *   INPUT-1  `progress` describes the command that begins at `at`; its offsets count from there
  *   INPUT-2  while a value is being staged, the bytes after the head belong to the value and then to later commands
  */
+import { STAGES } from "../dispatch/spec.ts";
 import { type Parser, Progress } from "../protocol/parser.ts";
-import { StagedValue } from "../store/large.ts";
+import { type Pieces, StagedValue } from "../store/large.ts";
 import type { Engine } from "./engine.ts";
 
 const FIRST_BYTES = 4096;
@@ -174,9 +175,16 @@ export class ClientInput {
 
   // ---- staging ----
 
-  /** Begins to stage the long argument at which the parser stopped in the command at `at`. Copies all bytes up to `end`. */
-  beginStaging(bytes: Buffer, at: number, end: number): void {
+  /**
+   * Begins to stage the long argument at which the parser stopped in the command at `at`, and takes all bytes up to `end`.
+   * Returns false when that command has not the flag STAGES.
+   */
+  beginStaging(bytes: Buffer, at: number, end: number): boolean {
     const { engine, progress } = this;
+    const { table } = engine.dispatcher;
+    if (progress.done < 2) return false;
+    const index = table.find(bytes, at + progress.starts[0]!, progress.lengths[0]!);
+    if (index < 0 || (table.all[index]!.flags & STAGES) === 0) return false;
     const head = progress.at;
     const staging = new StagedValue(engine.arena, engine.store.pool, progress.bulk);
     staging.refused = engine.memory.wouldExceed(progress.bulk);
@@ -189,13 +197,25 @@ export class ClientInput {
     this.staging = staging;
     this.lineEnd = 2;
     this.append(rest, this.stage(rest, 0, rest.length), rest.length, 0);
+    return true;
   }
 
   /** Accepts bytes from the socket. They go to the value being staged if the query buffer holds only the head (INPUT-2). */
-  receive(bytes: Buffer): void {
+  receive(bytes: Buffer, length: number): void {
     let from = 0;
-    if (this.staging !== null && this.unparsedBytes === 0) from = this.stage(bytes, 0, bytes.length);
-    this.append(bytes, from, bytes.length, 0);
+    if (this.staging !== null && this.unparsedBytes === 0) from = this.stage(bytes, 0, length);
+    this.append(bytes, from, length, 0);
+  }
+
+  /** Enters where the next bytes shall be received: into the value being staged. Returns the room there, 0 = nowhere. */
+  openPieces(pieces: Pieces): number {
+    if (this.staging === null || this.unparsedBytes > 0 || this.lacksRoom) return 0;
+    return this.staging.openPieces(pieces);
+  }
+
+  /** `length` bytes were received into the pieces. */
+  filledPieces(length: number): void {
+    this.staging!.filled(length);
   }
 
   /** Adds bytes to the value being staged. Returns the offset of the first byte not used. */

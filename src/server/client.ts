@@ -16,10 +16,11 @@
 import type { Receiver } from "../dispatch/pubsub.ts";
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
-import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
+import { Close, Done, Later, type Outcome, Paused, Retry } from "../dispatch/spec.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { PinnedRange, PinnedWalk, Reply, ReplyTarget } from "../protocol/reply.ts";
+import type { Pieces } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import { ClientInput } from "./client-input.ts";
 import { ClientOutput, Lost, type OutputOwner, type Transport } from "./client-output.ts";
@@ -191,12 +192,8 @@ export class Client implements OutputOwner, Receiver {
   /** Sets the command whose size CLIENT LIST and INFO show to command `i` of the batch, or to none with -1. */
   setCurrentCommand(i: number): void {
     const { parser } = this.engine;
-    this.answeredBytes = 0;
-    this.answeredArguments = 0;
-    if (i < 0) return;
-    const first = parser.firstArgument[i]!;
-    this.answeredBytes = parser.endOf[i]! - parser.startOf[i]!;
-    for (let j = 0; j < parser.argumentCount[i]!; j++) this.answeredArguments += parser.argumentBytes[first + j]!;
+    this.answeredBytes = i < 0 ? 0 : parser.endOf[i]! - parser.startOf[i]!;
+    this.answeredArguments = i < 0 ? 0 : parser.bytesOfArguments(i);
   }
 
   /** Updates the engine's sum of the memory of its clients. */
@@ -211,19 +208,35 @@ export class Client implements OutputOwner, Receiver {
 
   // ---- input ----
 
-  /** Accepts bytes. The buffer is the transport's again when the call returns. */
-  receive(bytes: Buffer): void {
-    if (this.state >= State.Closing) return;
-    const { engine, input } = this;
-    engine.inputBytes += bytes.length;
+  /** Where the transport shall receive the next bytes: into a long value. Returns the room there, 0 = nowhere. */
+  openPieces(pieces: Pieces): number {
+    return this.state >= State.Closing ? 0 : this.input.openPieces(pieces);
+  }
+  filledPieces(length: number): void {
+    this.countInput(length);
+    this.input.filledPieces(length);
+    if (this.input.limitedBytes > this.engine.queryBytesMax) this.lost(Lost.Query);
+    this.engine.turn.leave();
+  }
+
+  /** Begins a piece of work with `length` bytes of input. */
+  private countInput(length: number): void {
+    const { engine, session } = this;
+    engine.inputBytes += length;
     engine.reads++;
-    this.totalInput += bytes.length;
+    this.totalInput += length;
     engine.turn.enter();
-    const { session } = this;
     session.activeMs = engine.monotonicMs;
+  }
+
+  /** Accepts the first `length` bytes. The buffer is the transport's again when the call returns. */
+  receive(bytes: Buffer, length = bytes.length): void {
+    if (this.state >= State.Closing) return;
+    const { engine, input, session } = this;
+    this.countInput(length);
     if (session.subscriptions !== null || session.isPushed) engine.call.pubsub.catchUp();
     try {
-      this.accept(bytes);
+      this.accept(bytes, length);
     } catch (thrown) {
       this.abandonBatch();
       throw thrown;
@@ -234,18 +247,18 @@ export class Client implements OutputOwner, Receiver {
     engine.turn.leave();
   }
 
-  /** Runs the complete commands of `bytes`, and copies the rest into the query buffer. */
-  private accept(bytes: Buffer): void {
+  /** Runs the complete commands of the bytes, and copies the rest into the query buffer. */
+  private accept(bytes: Buffer, length: number): void {
     const { engine, input } = this;
     if (this.state !== State.Reading || !input.isEmpty || this.output.bytes > OUTPUT_FULL) {
-      input.receive(bytes);
+      input.receive(bytes, length);
       if (this.state !== State.Suspended) this.continueInput();
       return;
     }
-    const at = this.process(bytes, 0, bytes.length);
+    const at = this.process(bytes, 0, length);
     // `needs` belongs to the command at `at` only if no parsed command before it was left.
     const needs = this.state === State.Reading ? engine.parser.needs : 0;
-    if (at < bytes.length && this.state < State.Closing) input.append(bytes, at, bytes.length, needs);
+    if (at < length && this.state < State.Closing) input.append(bytes, at, length, needs);
     this.endBatch();
   }
 
@@ -359,8 +372,11 @@ export class Client implements OutputOwner, Receiver {
         return at;
       }
     }
-    if (at < end && progress.bulk > INLINE_VALUE_MAX && this.beginStaging(bytes, at, end)) return end;
-    return at;
+    const { input } = this;
+    if (at === end || progress.bulk <= INLINE_VALUE_MAX || !input.beginStaging(bytes, at, end)) return at;
+    if (input.lacksRoom || !input.isStaging) this.suspend();
+    input.lacksRoom = false;
+    return end;
   }
 
   /** Runs the commands of a batch. Returns -1 when all are done, else the offset of the first byte that is left. */
@@ -500,19 +516,6 @@ export class Client implements OutputOwner, Receiver {
     return outcome;
   }
 
-  /** Begins to stage the long argument at which the parser stopped, if the command at `at` has the flag STAGES. */
-  private beginStaging(bytes: Buffer, at: number, end: number): boolean {
-    const { engine, input } = this;
-    const { progress } = input;
-    if (progress.done < 2) return false;
-    const index = engine.dispatcher.table.find(bytes, at + progress.starts[0]!, progress.lengths[0]!);
-    if (index < 0 || (engine.dispatcher.table.all[index]!.flags & STAGES) === 0) return false;
-    input.beginStaging(bytes, at, end);
-    if (input.lacksRoom || !input.isStaging) this.suspend();
-    input.lacksRoom = false;
-    return true;
-  }
-
   /** Writes the reply of a Later command and continues with the input. With `close` the connection ends after the reply. */
   resume(write: (reply: Reply) => void, close = false): void {
     if (this.state !== State.Waiting) return;
@@ -584,12 +587,10 @@ export class Client implements OutputOwner, Receiver {
   sendLater(): void {
     this.schedule();
   }
-
   hasSent(): void {
     if (this.state >= State.Closing) this.transport.end();
     else if (this.state === State.Reading && !this.input.isEmpty) this.schedule();
   }
-
   isStalled(): void {
     if (this.state === State.Killed) this.lost(Lost.Peer);
   }
@@ -632,7 +633,6 @@ export class Client implements OutputOwner, Receiver {
   writeDelivered(): void {
     if (this.pushes.length > 0) this.writePushes();
   }
-
   /** Writes what was pushed while the command runs: behind its reply, when that is written already. */
   private writePushes(): void {
     if (this.session.sequence !== null) return; // EXEC's reply is not complete
@@ -665,7 +665,6 @@ export class Client implements OutputOwner, Receiver {
   overrun(): void {
     this.lost(Lost.Output);
   }
-
   /** Closes the connection (CLIENT KILL). Replies that the socket does not accept at once are lost. */
   kill(): void {
     if (this.state >= State.Killed) return;

@@ -10,11 +10,14 @@
  * exactly (Client.memoryBytes). Objects that became live since are left out until the next full collection. It comes at
  * the latest when the heap has doubled and grown by FULL_GROWTH.
  */
+import { soon } from "../base/soon.ts";
 import { edenGC, fullGC, heapSize } from "bun:jsc";
 
 /** Socket events and event bytes after which the young generation is collected. */
 const EDEN_EVENTS = 2048;
 const EDEN_BYTES = 16 << 20;
+/** Reads that leave about as much garbage behind as one event of a socket of Bun. */
+const READS_PER_EVENT = 8;
 /** A full collection runs when the heap is twice the size that the last one left, and larger by this. */
 const FULL_GROWTH = 32 << 20;
 /** Rounds of background work (100 ms) without an event after which the old generation is collected, if there was a load. */
@@ -58,6 +61,18 @@ export class Collector {
     if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collectSoon();
   }
 
+  /** Counts an event whose `bytes` of input were received into a buffer that is used again: it leaves little behind. */
+  countRead(bytes: number): void {
+    this.reads++;
+    this.readBytes += bytes;
+    if (this.reads < READS_PER_EVENT) return;
+    this.countEvent(this.readBytes);
+    this.reads = 0;
+    this.readBytes = 0;
+  }
+  private reads = 0;
+  private readBytes = 0;
+
   /** Called after a round of background work. A worker with little to do collects now. */
   endRound(): void {
     this.quietRounds = this.events === this.eventsSeen ? this.quietRounds + 1 : 0;
@@ -76,7 +91,7 @@ export class Collector {
     this.eventBytes = 0;
     if (this.isScheduled) return;
     this.isScheduled = true;
-    setImmediate(() => {
+    soon(() => {
       this.isScheduled = false;
       this.collectYoung();
     });

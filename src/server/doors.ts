@@ -6,7 +6,7 @@
  *   Unix    server.unix_socket                     the first worker, since a path has one listener; as Admin
  *   Tls     listeners of their own (tls-listeners.ts)
  */
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, renameSync, rmSync } from "node:fs";
 import type { TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
 import type { Config } from "../base/config/config.ts";
 import type { Client } from "./client.ts";
@@ -22,6 +22,16 @@ export function isAdminDoor(door: Door): boolean {
   return door === Door.Unix || door === Door.Admin;
 }
 
+/** Takes listeners over from Bun (transport/epoll-transport.ts). */
+export interface EpollDoors {
+  /** Returns false when it does not take this one. */
+  take(descriptor: number, door: Door): boolean;
+  readonly descriptors: readonly number[];
+  doorOf(descriptor: number): Door | undefined;
+  /** Stops listening. Returns true when a door of the kind `door` was among them. */
+  stop(door: Door): boolean;
+}
+
 type Handlers = TCPSocketListenOptions<Client>["socket"];
 type Listener = TCPSocketListener<Client> | UnixSocketListener<Client>;
 
@@ -35,6 +45,7 @@ export class Doors {
     private readonly worker: number,
     private readonly native: NativeSockets | null,
     private readonly handlersOf: (door: Door) => Handlers,
+    private readonly epoll: EpollDoors | null = null,
   ) {}
 
   /** Opens all of them. Throws what Bun.listen throws. */
@@ -57,7 +68,13 @@ export class Doors {
     };
     const listener = Bun.listen<Client>(options);
     if (this.config.flag("server.tcp_fast_open")) this.native?.allowFastOpen(descriptorOf(listener));
-    this.listeners.set(listener, door);
+    this.note(listener, door);
+  }
+
+  /** Bun has bound the address. The transport takes a duplicate of the descriptor over; otherwise Bun accepts. */
+  private note(listener: Listener, door: Door): void {
+    if (this.epoll?.take(descriptorOf(listener), door) === true) listener.stop(false);
+    else this.listeners.set(listener, door);
   }
 
   private listenUnix(): void {
@@ -66,18 +83,25 @@ export class Doors {
     const permissions = this.config.number("server.unix_socket_perm");
     // Other users cannot connect before the permissions are set. With 0 the permissions are those of the umask.
     const umask = permissions === 0 ? process.umask() : process.umask(0o077);
-    this.listeners.set(Bun.listen<Client>({ unix, socket: this.handlersOf(Door.Unix) }), Door.Unix);
+    const listener = Bun.listen<Client>({ unix, socket: this.handlersOf(Door.Unix) });
     process.umask(umask);
+    // A listener of Bun that stops removes its path.
+    if (this.epoll !== null) renameSync(unix, `${unix}.new`);
+    this.note(listener, Door.Unix);
+    if (this.epoll !== null) renameSync(`${unix}.new`, unix);
     if (permissions !== 0) chmodSync(unix, permissions);
   }
 
   /** Descriptors of the listeners, as far as they are known. */
   get descriptors(): number[] {
-    return [...this.listeners.keys()].map(descriptorOf).filter((descriptor) => descriptor >= 0);
+    const taken = this.epoll?.descriptors ?? [];
+    return [...taken, ...[...this.listeners.keys()].map(descriptorOf).filter((descriptor) => descriptor >= 0)];
   }
 
   /** A connection was accepted by a system call. */
   noteAccepted(descriptor: number, listener: number): void {
+    const door = this.epoll?.doorOf(listener);
+    if (door !== undefined) return void this.accepted.set(descriptor, door);
     for (const [each, door] of this.listeners) if (descriptorOf(each) === listener) this.accepted.set(descriptor, door);
   }
 
@@ -90,6 +114,7 @@ export class Doors {
 
   stop(): void {
     for (const listener of this.listeners.keys()) listener.stop(false);
+    if (this.epoll?.stop(Door.Unix) === true) rmSync(this.config.text("server.unix_socket"), { force: true });
   }
 }
 

@@ -8,6 +8,7 @@
  *
  * Whatever speaks against an image, the data file is loaded instead, and a log line says why.
  */
+import { soon } from "../base/soon.ts";
 import { join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { FileFailure, type Files, realFiles } from "../base/files.ts";
@@ -361,5 +362,5 @@ export class ImageControl {
 }
 
 function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => soon(resolve));
 }

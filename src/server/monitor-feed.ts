@@ -6,6 +6,7 @@
  * At most PENDING_MAX bytes of the lines of one worker are sent and not yet shown. A connection that cannot keep up is
  * dropped, as by an output limit.
  */
+import { soon } from "../base/soon.ts";
 import type { Clock } from "../base/clock.ts";
 import type { MonitorFeed } from "../dispatch/command-observer.ts";
 import { Replies } from "../dispatch/session.ts";
@@ -79,7 +80,7 @@ export class Monitors {
     }
     if (this.isSending) return;
     this.isSending = true;
-    setImmediate(() => this.send());
+    soon(() => this.send());
   };
 
   private send(): void {

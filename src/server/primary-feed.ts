@@ -13,6 +13,7 @@ import { specOf } from "../base/config/schema.ts";
 import type { Clock } from "../base/clock.ts";
 import { type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
+import { soon as afterEvents } from "../base/soon.ts";
 import type { ReplicaService } from "../dispatch/services.ts";
 import { Replies, type Session } from "../dispatch/session.ts";
 import { type Control, STREAM_MARK_AT } from "../memory/control.ts";
@@ -357,7 +358,7 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
         this.around.touch();
         replica.more();
       });
-    if (soon) setImmediate(more);
+    if (soon) afterEvents(more);
     else setTimeout(more, GROWTH_MS);
   }
   setPhase({ slot }: AttachedReplica, phase: Phase): void {

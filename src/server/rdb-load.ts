@@ -5,6 +5,7 @@
  */
 import { BadFile, FileReader } from "../base/file-reader.ts";
 import { FileFailure, type Files } from "../base/files.ts";
+import { soon } from "../base/soon.ts";
 import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
 import { historyOf, type SavedHistory } from "../persistence/saved-history.ts";
@@ -85,7 +86,7 @@ export class RdbLoad {
           return done(this.finish(thrown));
         }
         if (pauseMs < 0) done(this.finish(null));
-        else if (pauseMs === 0) setImmediate(next);
+        else if (pauseMs === 0) soon(next);
         else setTimeout(next, pauseMs);
       });
     next();

@@ -7,6 +7,7 @@ import type { Config } from "../base/config/config.ts";
 import { errorCode, errorMessage, errorWords } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
+import { soon } from "../base/soon.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { LinkFacts } from "../replication/link-facts.ts";
 import type { ReplicationState } from "../replication/state.ts";
@@ -43,7 +44,7 @@ export class ReplicaPart {
     const { config, post } = host;
     const facts = new LinkFacts(engine.store.arena.control, state.linkAt);
     const later = (work: () => void): void => {
-      setImmediate(() => host.guard(work));
+      soon(() => host.guard(work));
     };
     this.apply = new ReplicaApply(engine, state, facts, {
       proceedLater: () => {},
@@ -135,7 +136,7 @@ export class ReplicaPart {
       host.guard(() => events.opened(linkSocketOf(socket, unsent)));
     };
     const tls = this.tlsOptions();
-    if (typeof tls === "string") return void setImmediate(() => close(tls));
+    if (typeof tls === "string") return void soon(() => close(tls));
     const localAddress = host.config.text("replication.repl_bind");
     const opened = Bun.connect({
       hostname,

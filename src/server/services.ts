@@ -7,6 +7,7 @@ import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import { soon } from "../base/soon.ts";
 import type {
   Certificates,
   ClientLine,
@@ -460,7 +461,7 @@ export class Services implements ServerServices {
 
   rewriteConfig(done: (failure: string) => void): void {
     const users = configuredUsers(this.engine.users, this.config);
-    if (typeof users === "string") setImmediate(() => done(users));
+    if (typeof users === "string") soon(() => done(users));
     else
       this.ask({ kind: "rewriteConfig", users }, ([answer]) =>
         done(answer?.kind === "rewritten" ? answer.failure : ""),

@@ -1,4 +1,5 @@
 /** A worker's side of a snapshot that becomes a file: it emits, one of the workers cuts, and all walk in slices. */
+import { soon } from "../base/soon.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
 import { Step } from "../persistence/snapshot-run.ts";
@@ -88,7 +89,7 @@ export class SnapshotPart {
       this.guard(() => {
         engine.readClock();
         const step = run.step(engine.monotonicMs + SLICE_MS);
-        if (step === Step.More) setImmediate(next);
+        if (step === Step.More) soon(next);
         else if (step === Step.Waits) setTimeout(next, PAUSE_MS);
         else engine.dispatcher.mustHoldWrites = null;
       });

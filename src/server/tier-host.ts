@@ -4,6 +4,7 @@ import type { Config } from "../base/config/config.ts";
 import { dataDirectoryFailed } from "../base/errors.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
+import { soon } from "../base/soon.ts";
 import { limitPoolThreads, readCached } from "../memory/native.ts";
 import { TICK_MS } from "../tier/disk-tier.ts";
 import { prepareDirectory, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
@@ -38,7 +39,7 @@ export function limitReads(config: Config, log: Logger): void {
 /** `guard` runs what is called by timers and by the disk. */
 export function startTier(engine: Engine, workers: number, log: Logger, guard: (work: () => void) => void): void {
   engine.startTier(realFiles, workers, {
-    later: (work) => setImmediate(() => guard(work)),
+    later: (work) => soon(() => guard(work)),
     soon: (work) => setTimeout(() => guard(work), 1),
     warn: (text) => log.warn(text),
     readCached,

@@ -7,6 +7,7 @@ import type { Socket, TCPSocketConnectOptions } from "bun";
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
+import { soon } from "../base/soon.ts";
 import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
@@ -23,7 +24,7 @@ import { Admission } from "./admission.ts";
 import { AofLoad, type LoadRequest } from "./aof-load.ts";
 import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
-import { Client, type ClientHost, type Transport } from "./client.ts";
+import { Client, type ClientHost } from "./client.ts";
 import { ClientRound } from "./client-round.ts";
 import { Collector } from "./collector.ts";
 import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
@@ -46,6 +47,9 @@ import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
 import { startTier } from "./tier-host.ts";
+import { transportOf } from "./transport/bun-transport.ts";
+import { EpollSocket } from "./transport/epoll-sockets.ts";
+import { type EpollHost, EpollTransport, usesEpoll } from "./transport/epoll-transport.ts";
 import type { Proceeding } from "./turn.ts";
 import { WorkerFigures } from "./worker-figures.ts";
 import { workerLogs } from "./worker-logs.ts";
@@ -150,7 +154,7 @@ class DataWorker implements ClientHost {
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
     turn.mail = engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
+    turn.later = soon;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
@@ -199,12 +203,19 @@ class DataWorker implements ClientHost {
       () => systemClock.monotonicMs(),
     );
     engine.scripts.runs.answerClients = () => sockets.poll();
-    engine.scripts.runs.busyEnded = () => setImmediate(() => this.guard(() => sockets.finish()));
+    // Before the next bytes of these connections are read (BUSY-1).
+    engine.scripts.runs.busyEnded = () => engine.turn.later!(() => this.guard(() => sockets.finish()));
   }
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
   private adopt(descriptor: number, bytes: Buffer): void {
-    const handlers = this.handlers(this.doors.takeAccepted(descriptor));
+    const door = this.doors.takeAccepted(descriptor);
+    const taken = this.epoll?.adopt(descriptor, door) ?? null;
+    if (taken !== null) {
+      if (bytes.length > 0) this.guard(() => taken.data.receive(Buffer.from(bytes)));
+      return;
+    }
+    const handlers = this.handlers(door);
     const open = (socket: ClientSocket) => {
       handlers.open(socket);
       if (bytes.length > 0) handlers.data(socket, Buffer.from(bytes));
@@ -222,7 +233,8 @@ class DataWorker implements ClientHost {
     this.services.tick();
     this.round = new ClientRound(this.clients, this.engine.cells);
     this.admission = new Admission(this.config, this.facts.workers, systemClock);
-    this.doors = new Doors(this.config, this.worker, native, (door) => this.handlers(door));
+    this.epoll = usesEpoll(this.config) ? EpollTransport.open<Client>(this.epollHost()) : null;
+    this.doors = new Doors(this.config, this.worker, native, (door) => this.handlers(door), this.epoll);
     this.doors.open();
     if (tls !== null) {
       this.tls = new TlsListeners(native, this.tlsHandlers());
@@ -238,6 +250,20 @@ class DataWorker implements ClientHost {
     });
   }
   private tls: TlsListeners | null = null;
+  private epoll: EpollTransport<Client> | null = null;
+
+  private epollHost(): EpollHost<Client> {
+    const received = (length: number): void => this.collector.countRead(length);
+    const failed = (thrown: unknown, client: Client): void => this.failed(thrown, client);
+    return {
+      now: () => systemClock.monotonicMs(),
+      failed: (thrown) => this.failed(thrown, null),
+      began: ({ later }) => {
+        this.engine.turn.later = later;
+      },
+      hostOf: (door) => ({ open: (socket) => this.guard(() => this.opened(socket, door)), received, failed }),
+    };
+  }
 
   /** As handlers, for TLS. `open` comes before the handshake, and `data` only after it. */
   private tlsHandlers() {
@@ -287,18 +313,12 @@ class DataWorker implements ClientHost {
     if (client instanceof Client) client.transport.terminate();
   }
 
-  private opened(socket: ClientSocket, door: Door): void {
+  private opened(socket: ClientSocket | EpollSocket<Client>, door: Door): void {
     const unix = door === Door.Unix;
     this.connections++;
     this.engine.cells.set(Cell.connections, this.connections);
-    const transport: Transport = {
-      write: (bytes, offset, length) => socket.write(bytes, offset, length),
-      end: () => socket.end(),
-      terminate: () => socket.terminate(),
-      pause: () => socket.pause(),
-      resume: () => socket.resume(),
-    };
     const id = this.nextId();
+    const transport = socket instanceof EpollSocket ? socket : transportOf(socket);
     const client = new Client(id, this.engine, transport, this);
     socket.data = client;
     client.address = unix
@@ -317,7 +337,8 @@ class DataWorker implements ClientHost {
       client.closeAfterReplies();
       // Before the handshake nothing can be said.
       if (door === Door.Tls) return socket.terminate();
-      socket.write(`-${refusal}\r\n`);
+      const bytes = Buffer.from(`-${refusal}\r\n`);
+      socket.write(bytes, 0, bytes.length);
       socket.end();
       return;
     }
@@ -336,7 +357,7 @@ class DataWorker implements ClientHost {
   }
 
   /** Serves a connection, at once or when it is its turn (admission.ts). */
-  private admit(socket: ClientSocket, door: Door): void {
+  private admit(socket: ClientSocket | EpollSocket<Client>, door: Door): void {
     const client = socket.data;
     let isHeld = false;
     const begin = () => {
@@ -412,7 +433,7 @@ class DataWorker implements ClientHost {
   private tlsOptions: TlsListenOptions | null = null;
 
   /** The error that refuses this connection, "" = it is accepted. */
-  private refusal(socket: ClientSocket, door: Door): string {
+  private refusal(socket: { readonly remoteAddress: string }, door: Door): string {
     const { services } = this;
     if (!this.admission.hasPlace(services.connectedClients(), services.maxClients, isAdminDoor(door)))
       return ErrorText.maxClients;
@@ -420,7 +441,7 @@ class DataWorker implements ClientHost {
   }
 
   /** True when protected mode refuses the connection. */
-  private isForeign(socket: ClientSocket): boolean {
+  private isForeign(socket: { readonly remoteAddress: string }): boolean {
     return (
       this.config.flag("server.protected_mode") &&
       this.engine.users.defaultUser.needsNoPassword &&
@@ -447,7 +468,7 @@ class DataWorker implements ClientHost {
   memoryGrew(client: Client): void {
     if (!this.services.mustEvict(client) || this.evictionScheduled) return;
     this.evictionScheduled = true;
-    setImmediate(() => {
+    soon(() => {
       this.evictionScheduled = false;
       this.guard(() => this.services.evictClients());
     });

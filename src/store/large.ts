@@ -41,6 +41,7 @@ import { assert } from "../base/assert.ts";
 import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
 
 export const STRING_CHUNK_BYTES = FRAMES_OF[FrameSize.Small] * FRAME_BYTES;
+const STRING_CHUNK_SHIFT = Math.log2(STRING_CHUNK_BYTES);
 /** From the frame number of a chunk to that of its neighbour. */
 const CHUNK_STEP = FRAMES_OF[FrameSize.Small];
 /** Chunks of a run: the pool allocates them side by side. */
@@ -90,6 +91,17 @@ function entryAt(w: number, index: number): number {
 /** First bytes of a staged value that are retained for showing it. */
 const HEAD_BYTES = 128;
 
+/** Pieces that are filled by one system call. */
+export const PIECES_MAX = 16;
+
+/** Memory that is filled from outside: ranges of buffers, in order. */
+export interface Pieces {
+  readonly bytes: Uint8Array[];
+  readonly offsets: Float64Array;
+  readonly lengths: Int32Array;
+  count: number;
+}
+
 /** Chunks filled outside any lock with an argument as it arrives, to be linked into a value by one store. */
 export class StagedValue {
   /** The chunks so far. */
@@ -123,8 +135,8 @@ export class StagedValue {
     let done = 0;
     while (done < length) {
       const at = this.bytes & (STRING_CHUNK_BYTES - 1);
-      if (at === 0 && !this.addChunk()) return done;
-      const frame = this.frames[this.frames.length - 1]!;
+      if (this.isFull(this.bytes) && !this.addChunk()) return done;
+      const frame = this.frames[this.bytes >>> STRING_CHUNK_SHIFT]!;
       const part = Math.min(length - done, STRING_CHUNK_BYTES - at);
       const start = firstByte(frame) + at;
       source.copy(this.arena.bytesOf(regionOf(frame)), start, offset + done, offset + done + part);
@@ -133,6 +145,42 @@ export class StagedValue {
       done += part;
     }
     return done;
+  }
+
+  /** True when the byte at `position` has no chunk yet. */
+  private isFull(position: number): boolean {
+    return position >>> STRING_CHUNK_SHIFT === this.frames.length;
+  }
+
+  /** Enters the memory of the next bytes into `pieces`, with chunks for it. Returns its length; 0 = the bytes are not stored. */
+  openPieces(pieces: Pieces): number {
+    pieces.count = 0;
+    if (this.refused) return 0;
+    let room = 0;
+    while (this.bytes + room < this.total && pieces.count < PIECES_MAX) {
+      const position = this.bytes + room;
+      if (this.isFull(position) && !this.addChunk()) break;
+      const frame = this.frames[position >>> STRING_CHUNK_SHIFT]!;
+      const at = position & (STRING_CHUNK_BYTES - 1);
+      const part = Math.min(this.total - position, STRING_CHUNK_BYTES - at);
+      const n = pieces.count++;
+      pieces.bytes[n] = this.arena.bytesOf(regionOf(frame));
+      pieces.offsets[n] = firstByte(frame) + at;
+      pieces.lengths[n] = part;
+      room += part;
+    }
+    return room;
+  }
+
+  /** The first `length` bytes of the pieces that openPieces has entered were written. */
+  filled(length: number): void {
+    if (this.bytes < HEAD_BYTES) {
+      const frame = this.frames[0]!;
+      const start = firstByte(frame);
+      const end = start + Math.min(HEAD_BYTES, this.bytes + length);
+      this.arena.bytesOf(regionOf(frame)).copy(this.head, this.bytes, start + this.bytes, end);
+    }
+    this.bytes += length;
   }
 
   /** The first `length` bytes, at most HEAD_BYTES, a byte a character. */

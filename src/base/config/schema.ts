@@ -401,6 +401,12 @@ const SERVER = [
     runtime: true,
     doc: "Longest wait for the answer to one login from an address with many failed logins. The waits begin at 20 milliseconds after five failures. 0: no waits.",
   }),
+  key("server.transport", {
+    type: "enum",
+    default: "auto",
+    choices: ["auto", "bun", "epoll"],
+    doc: 'How plain connections are served: by the sockets of the runtime ("bun"), or on Linux by system calls of the server\'s own ("epoll"), which cost less. "auto" is "bun". TLS connections are always those of the runtime, and so are all where epoll is not available.',
+  }),
   key("server.protected_mode", {
     type: "bool",
     default: true,

@@ -163,7 +163,10 @@ export class Maintenance {
     return dead > DEAD_UNITS_MIN && dead > shard.logUnits * this.limits.deadFraction;
   }
 
-  /** Cleans a part of the segment at hand, or of the sparsest one. Returns true while there is more to clean. */
+  /**
+   * Cleans a part of the segment at hand, or of the sparsest one. Returns true while there is more to clean, and memory to
+   * relocate records to.
+   */
   cleanStep(shard: Shard): boolean {
     const { store } = this;
     if (shard.cleanSegment === 0 && !(this.wantsCleaning(shard) && this.beginCleaning(shard))) return false;
@@ -175,7 +178,8 @@ export class Maintenance {
       if (next < 0) shard.cleanPhase = 1;
       return true;
     }
-    if (!this.relocateSome(shard, segment)) return true;
+    const { cleanUnit } = shard;
+    if (!this.relocateSome(shard, segment)) return shard.cleanUnit !== cleanUnit;
     store.log.drop(shard, segment, store.nowSeconds);
     shard.cleanSegment = 0;
     // A segment that has lost its last record meanwhile is cleaned next, whatever the threshold.

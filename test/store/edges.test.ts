@@ -296,6 +296,32 @@ test("dead records of sealed segments are cleaned too", () => {
   for (let i = 0; i < 500; i++) expect(f.get(`k${i}`)).toEqual(value);
 });
 
+test("cleaning that lacks memory comes to rest, and continues when there is some", () => {
+  const f = new Fixture();
+  const keys: string[] = [];
+  // Of two neighbours the shorter one is removed: no live record has room where a dead one was.
+  for (let i = 0; f.set(`k${i}`, bytesOf(new Random(i), i % 2 === 0 ? 1500 : 2000)) === 0; i++) keys.push(`k${i}`);
+  const remove = (removed: readonly string[]): void => {
+    for (const key of removed) {
+      f.select(key);
+      f.store.section.enter(f.shard);
+      expect(f.store.find()).not.toBe(NO_ADDRESS);
+      f.store.remove(KeyEvent.Deleted);
+      f.store.section.leave();
+    }
+  };
+  remove(keys.filter((_, i) => i % 2 === 0));
+  f.settle(1000);
+  expect(f.shard.cleanSegment).not.toBe(0);
+  f.checkAll();
+  // A later round tries again, and has the room of what was removed meanwhile.
+  expect(f.maintenance.isDue(f.shard)).toBe(true);
+  remove(keys.filter((_, i) => i % 4 === 1));
+  f.settle();
+  expect(f.shard.cleanSegment).toBe(0);
+  f.checkAll();
+});
+
 test("a relocated record keeps its deadline, its timer entry and its snapshot parity", () => {
   const f = new Fixture();
   const value = bytesOf(new Random(9), 500);

@@ -459,6 +459,7 @@ export class Blocking {
       }
       if ((request.kind & WATCH) !== 0) continue;
       call.selectKey(1);
+      let isRefused = false;
       const exists = store.find() !== NO_ADDRESS;
       const want = wants[request.kind & WANT_MASK];
       if (want === undefined) continue;
@@ -480,15 +481,15 @@ export class Blocking {
         }
         const target = store.find() === NO_ADDRESS ? Readable.Yes : this.readability(shard, db, length);
         if (target === Readable.Later) break;
+        isRefused = target === Readable.No;
         waiters.select(shard);
-        if (target === Readable.No) continue;
         waiters.openRequest(ref);
       }
       const { slot, kind, count } = request;
       const isClaimed = waiters.claim();
       waiters.unlink(ref);
       if (!isClaimed) continue;
-      this.deliver(slot, want.serve, kind, count);
+      this.deliver(slot, isRefused ? this.refuseTarget : want.serve, kind, count);
       // The handler may have changed another key, and `keyChanged` then selected other pages.
       waiters.select(shard);
     }
@@ -497,7 +498,8 @@ export class Blocking {
 
   /**
    * Makes the value of the record found readable if it is cold, before anything is taken for a client. Later: there is no
-   * memory, and the key is served in a later turn. No: it is damaged, and the client stays blocked.
+   * memory, and the key is served in a later turn. No: it is damaged. Of a key that clients wait for nothing can be taken, so
+   * they stay blocked; one that has to push to it is refused.
    */
   private readability(shard: Shard, db: number, length: number): Readable {
     try {
@@ -505,11 +507,19 @@ export class Blocking {
       return Readable.Yes;
     } catch (thrown) {
       if (!(thrown instanceof ColdFailure)) throw thrown;
-      if (!thrown.isForMemory) return Readable.No;
+      if (!thrown.isForMemory) {
+        this.damage = thrown.message;
+        return Readable.No;
+      }
       this.postpone(shard, db, length);
       return Readable.Later;
     }
   }
+
+  /** Why a value is not readable. */
+  private damage = "";
+  /** Serves a client whose target is damaged: as one whose target is of another type, it gets an error. */
+  private readonly refuseTarget: ServeHandler = (_call, reply) => reply.error(this.damage);
 
   /** Copies the target of a request behind its key, as argument 2. */
   private copyTarget(ref: Ref, keyBytes: number, targetBytes: number): void {

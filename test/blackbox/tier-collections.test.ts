@@ -1,10 +1,11 @@
 /**
- * Goal:   clients that wait for cold keys, or for keys that become ready by cold values, are served; collections on disk survive
+ * Goal:   clients that wait for cold keys, or for keys that become ready by cold values, are served, or refused where the value is
+ *         damaged; collections on disk survive
  *         a restart, from the append-only file and from an RDB file.
  * Method: a server with hybridlog sizes of 0, which sends every value to disk as soon as it is written.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Argument, type RespClient, show } from "../support/resp.ts";
@@ -93,7 +94,39 @@ describe("clients that wait", () => {
     },
     TIMEOUT_MS,
   );
+
+  test(
+    "one that would push to a damaged list gets IOERR; the element stays for the next",
+    async () => {
+      let blocked = await block("BLMOVE", "source", "target", "LEFT", "RIGHT", "0");
+      await ask(client, "RPUSH", "target", "v".repeat(100), "w".repeat(100));
+      await allCold(client, "target");
+      damage(server);
+      expect(await ask(client, "RPUSH", "source", "a", "b")).toBe(":2");
+      expect(await blocked.reply).toMatch(/^-IOERR segment \d+\.seg cannot be read/);
+      expect(await ask(client, "LRANGE", "source", "0", "-1")).toBe('*["a", "b"]');
+      expect(await ask(waiting, "BLPOP", "source", "0")).toBe('*["source", "a"]');
+      // One that waits for the damaged list itself waits until it is replaced.
+      expect(await ask(client, "DEL", "target")).toBe(":1");
+      blocked = await block("BLPOP", "target", "0");
+      expect(await ask(client, "RPUSH", "target", "c")).toBe(":1");
+      expect(await blocked.reply).toBe('*["target", "c"]');
+      expect(await ask(client, "DEBUG", "CHECK")).toMatch(/^:/);
+    },
+    TIMEOUT_MS,
+  );
 });
+
+/** Flips bits in all segment files. */
+function damage({ dataDir }: Server): void {
+  const directory = join(dataDir, "segments");
+  for (const name of readdirSync(directory)) {
+    const bytes = readFileSync(join(directory, name));
+    for (let at = 40; at < bytes.length; at += 40) bytes[at] = bytes[at]! ^ 1;
+    // In place: the server has the files open.
+    writeFileSync(join(directory, name), bytes, { flag: "r+" });
+  }
+}
 
 describe("a restart", () => {
   for (const [how, settings] of [

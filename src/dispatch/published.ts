@@ -17,7 +17,8 @@ const MESSAGE = Buffer.from("*3\r\n$7\r\nmessage\r\n");
 const SHARD_MESSAGE = Buffer.from("*3\r\n$8\r\nsmessage\r\n");
 const PATTERN_MESSAGE = Buffer.from("*4\r\n$8\r\npmessage\r\n");
 const ARRAY_TYPE = 0x2a;
-const PUSH_TYPE = 0x3e;
+/** First byte of a push in RESP3. */
+export const PUSH_TYPE = 0x3e;
 /** Longest message that is written into the buffer that is used again. */
 const SCRATCH_BYTES = 16 << 10;
 

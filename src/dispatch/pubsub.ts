@@ -3,7 +3,7 @@
  *
  *   PUBLISH ─ Channels.open: the stripe is locked, the receivers are counted
  *           ─ the message goes to the ring of each other worker with subscribers, and into `pending` for this one
- *           ─ unlock ─ deliver: into the output of each subscriber here
+ *           ─ unlock ─ deliver: into the output of each subscriber here, or into `batch`, which goes there at the end of the turn
  *
  * All workers see the messages of a channel in the order in which they were sent under its stripe's lock (CHANNELS-3). For
  * that a worker takes what others have sent out of its ring, under the same lock, before it adds a message of its own. The
@@ -16,6 +16,8 @@
  * Invariants
  *   PUBSUB-1  the table of channels counts exactly the subscriptions of each worker
  *   PUBSUB-2  `pending` has the messages of each channel in their order; whoever adds to it has emptied the ring before
+ *   PUBSUB-3  what is in `batch` is in the clients' outputs before anything else is that comes to one of them later: another message,
+ *             a reply, another push
  */
 import { equal, latin1Text } from "../base/bytes.ts";
 import { matchGlob } from "../base/glob.ts";
@@ -24,6 +26,7 @@ import { ChannelKind, Channels } from "../store/channels.ts";
 import type { MessagesOfSection } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
 import type { Effects } from "./effects.ts";
+import { MessageBatch } from "./message-batch.ts";
 import { asPush, Published } from "./published.ts";
 import type { Session } from "./session.ts";
 
@@ -112,6 +115,13 @@ export class PubSub implements MessagesOfSection {
   private readonly atHand = new Published();
   /** Messages of the section at work; each section that has any gets a list of its own. */
   gathered: Published[] = [];
+  /** Messages may be gathered until the turn ends. The owner then calls `deliver`. */
+  batches = false;
+  /** Messages for the clients of `batchAudience` (PUBSUB-3). */
+  private readonly batch = new MessageBatch();
+  private batchAudience: Audience | null = null;
+  /** A client with subscriptions publishes: what it receives itself comes between its replies. */
+  private isAmongReplies = false;
 
   constructor(
     private readonly store: Store,
@@ -129,6 +139,7 @@ export class PubSub implements MessagesOfSection {
    * done. Inside a section that runs at once the message is sent at its end.
    */
   publish(
+    publisher: Session,
     kind: ChannelKind,
     channel: Buffer,
     channelAt: number,
@@ -156,8 +167,10 @@ export class PubSub implements MessagesOfSection {
     }
     channels.close();
     if (delivers) {
-      this.deliver();
+      this.isAmongReplies = publisher.subscriptions !== null;
+      if (this.pending.length > 0) this.deliverPending();
       this.deliverOne(atHand);
+      this.isAmongReplies = false;
     }
     return total;
   }
@@ -287,10 +300,20 @@ export class PubSub implements MessagesOfSection {
     this.deliver();
   }
 
+  /** As catchUp, and cheap, for any client: takes what others have sent, and delivers it if the client may be sent any of it. */
+  fetchFor(session: Session): void {
+    this.mail?.fetch();
+    if (session.subscriptions !== null) this.deliver();
+  }
+
   /** Delivers what is pending to the clients of this worker. */
   deliver(): void {
+    if (this.pending.length > 0) this.deliverPending();
+    if (!this.batch.isEmpty) this.sendBatch();
+  }
+
+  private deliverPending(): void {
     const { pending } = this;
-    if (pending.length === 0) return;
     this.pending = [];
     for (const message of pending) this.deliverOne(message);
   }
@@ -298,9 +321,50 @@ export class PubSub implements MessagesOfSection {
   private deliverOne(message: Published): void {
     const { kind, bytes, at, channelAt, channelBytes } = message;
     const audience = this.audienceOf(kind, bytes, at + channelAt, channelBytes);
+    const matches = kind === ChannelKind.Channel && this.audiences[ChannelKind.Pattern]!.size > 0;
+    if (audience !== null && !matches && this.addToBatch(audience, message)) return;
+    if (!this.batch.isEmpty) this.sendBatch();
     if (audience !== null) deliverTo(audience.receivers, message);
+    if (matches) this.deliverToPatterns(message);
+  }
+
+  /** Adds a message to the batch, behind those before it. Returns false when it has to be delivered at once. */
+  private addToBatch(audience: Audience, message: Published): boolean {
+    const { batch } = this;
+    if (!this.batches || this.isAmongReplies || message.length > COPIED_MAX) return false;
+    if (!batch.isEmpty && (audience !== this.batchAudience || !batch.hasRoomFor(message))) this.sendBatch();
+    this.batchAudience = audience;
+    batch.add(message);
+    return true;
+  }
+
+  /** True when messages wait for the end of the turn. */
+  get hasBatch(): boolean {
+    return !this.batch.isEmpty;
+  }
+
+  /** Delivers the messages of the batch. */
+  sendBatch(): void {
+    const { batch, batchAudience } = this;
+    if (batchAudience === null) return;
+    this.batchAudience = null;
+    const { receivers } = batchAudience;
+    const { bytes, length, position } = batch;
+    try {
+      for (const receiver of receivers) {
+        const { protocol } = receiver.session;
+        if (protocol === 2 && receivers.size <= FEW && length <= COPIED_MAX)
+          receiver.deliverCopy(bytes, 0, length, position);
+        else receiver.deliver(batch.inProtocol(protocol), position);
+      }
+    } finally {
+      batch.clear();
+    }
+  }
+
+  private deliverToPatterns(message: Published): void {
+    const { bytes, at, channelAt, channelBytes } = message;
     const patterns = this.audiences[ChannelKind.Pattern]!;
-    if (kind !== ChannelKind.Channel || patterns.size === 0) return;
     for (const { name, receivers } of patterns.values()) {
       if (!matchGlob(name, 0, name.length, bytes, at + channelAt, channelBytes, false)) continue;
       const inResp2 = message.forPattern(name);

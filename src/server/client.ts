@@ -218,7 +218,6 @@ export class Client implements OutputOwner, Receiver {
     if (this.input.limitedBytes > this.engine.queryBytesMax) this.lost(Lost.Query);
     this.engine.turn.leave();
   }
-
   /** Begins a piece of work with `length` bytes of input. */
   private countInput(length: number): void {
     const { engine, session } = this;
@@ -338,9 +337,9 @@ export class Client implements OutputOwner, Receiver {
     const { engine, session } = this;
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
-    // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
-    // Any client may be sent something: another one can redirect its invalidations to it.
-    engine.turn.mail?.fetch();
+    // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged
+    // write. Any client may be sent something: another one can redirect its invalidations to it.
+    engine.call.pubsub.fetchFor(session);
     if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;
@@ -519,8 +518,9 @@ export class Client implements OutputOwner, Receiver {
   /** Writes the reply of a Later command and continues with the input. With `close` the connection ends after the reply. */
   resume(write: (reply: Reply) => void, close = false): void {
     if (this.state !== State.Waiting) return;
-    const { turn } = this.engine;
+    const { turn, call } = this.engine;
     turn.enter();
+    if (this.session.subscriptions !== null) call.pubsub.sendBatch(); // PUBSUB-3
     try {
       this.answerLate(write);
       if (close) this.closeAfterReplies();
@@ -601,6 +601,7 @@ export class Client implements OutputOwner, Receiver {
    */
   push(bytes: Buffer, position = 0): void {
     this.engine.turn.enter();
+    if (this.session.subscriptions !== null) this.engine.call.pubsub.sendBatch(); // PUBSUB-3
     this.deliver(bytes, position);
     this.engine.turn.leave();
   }

@@ -371,10 +371,15 @@ export class Engine implements TurnWork {
   /** Called when the commands of a turn have ended. Publishes the counters before any reply leaves. */
   endCommands(): void {
     this.dispatcher.releaseBatch();
+    this.call.pubsub.deliver();
     this.call.tracking.endTurn();
     this.feed?.endTurn();
     this.store.pool.settleReservation();
     this.publishCounters();
+  }
+
+  get hasMessages(): boolean {
+    return this.call.pubsub.hasBatch;
   }
 
   /** Called when the replies of a turn were sent. */

@@ -104,6 +104,8 @@ export interface TurnWork {
   beginTurn(): void;
   /** Called when all commands of the turn have ended. */
   endCommands(): void;
+  /** Messages wait that `endCommands` delivers. */
+  readonly hasMessages: boolean;
   /** Called when everything was sent. */
   publishSent(): void;
   unpin(pinned: Pinned): void;
@@ -113,8 +115,6 @@ export interface TurnWork {
 export interface Mail {
   work(): void;
   collect(): void;
-  /** Takes them now; pushes are delivered. */
-  fetch(): void;
   /** Wakes the workers that were sent something. */
   wake(): void;
   /** Returns false when a message has come. */
@@ -235,7 +235,8 @@ export class Turn {
     this.work.publishSent();
     // Closing a connection may have produced replies for others (MONITOR) or served them.
     if (this.later === null) return;
-    const hasWork = this.isBlockingDue || this.sending.length > 0 || this.pushing.length > 0;
+    const hasPushes = this.pushing.length > 0 || this.work.hasMessages;
+    const hasWork = this.isBlockingDue || this.sending.length > 0 || hasPushes;
     if (hasWork || this.mail?.rest() === false || this.isFree) this.open();
   };
 

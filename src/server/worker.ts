@@ -162,6 +162,7 @@ class DataWorker implements ClientHost {
   private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
+    pubsub.batches = true;
     return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),

@@ -6,8 +6,10 @@
  *         clients see, and where Ferrite follows newer servers than 7.0, is checked in process.
  */
 import { describe, expect, test } from "bun:test";
+import { Random } from "../../src/base/random.ts";
 import { bothServers } from "../support/both-servers.ts";
 import { testEngine, type TestClient } from "../support/engine.ts";
+import { testSeed } from "../support/random.ts";
 import { encodeCommand, show } from "../support/resp.ts";
 import { requireRedis, type Server } from "../support/servers.ts";
 
@@ -228,6 +230,40 @@ describe("several clients of one engine", () => {
       '>["pmessage", "n*", "nothing", "2"]',
     ]);
     expect(take(c)).toEqual(['*["pmessage", "other*", "other", "3"]']);
+  });
+
+  test("messages that are gathered until the turn ends change no client's order", () => {
+    const random = new Random(testSeed());
+    const pick = (words: readonly string[]): string => words[random.below(words.length)]!;
+    const engines = [true, false].map((batches) => {
+      const one = testEngine();
+      one.checksEach = false;
+      one.engine.call.pubsub.batches = batches;
+      return { one, clients: [one.client, one.connect(), one.connect(), one.connect()] };
+    });
+    for (const { clients } of engines) for (const n of [1, 2]) clients[n]!.send("HELLO", "3");
+    let message = 0;
+    const command = (): string[] => {
+      const what = random.below(16);
+      if (what < 10) return ["PUBLISH", pick(["a", "a", "a", "b"]), "m".repeat(random.below(12) * 40) + message++];
+      if (what < 12) return ["SUBSCRIBE", pick(["a", "b"])];
+      if (what === 12) return [pick(["PSUBSCRIBE", "PUNSUBSCRIBE"]), "a*"];
+      if (what === 13) return ["UNSUBSCRIBE", pick(["a", "b"])];
+      return what === 14 ? ["PING"] : [pick(["MULTI", "EXEC", "HELLO"])];
+    };
+    for (let step = 0; step < 120; step++) {
+      const turn = Array.from({ length: 6 }, () => ({
+        from: random.below(4),
+        bytes: Buffer.concat(Array.from({ length: 1 + random.below(20) }, () => encodeCommand(command()))),
+      }));
+      const [batched, direct] = engines.map(({ one, clients }) => {
+        one.engine.turn.enter();
+        for (const { from, bytes } of turn) clients[from]!.client.receive(bytes);
+        one.engine.turn.leave();
+        return clients.map((client) => client.raw("").map(show));
+      });
+      expect(batched).toEqual(direct!);
+    }
   });
 
   test("a client that is gone is counted no more", () => {

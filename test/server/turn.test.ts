@@ -18,6 +18,7 @@ function turnWithNotes(): { turn: Turn; notes: string[]; work: { monotonicMs: nu
     monotonicMs: 0,
     beginTurn: () => {},
     endCommands: () => {},
+    hasMessages: false,
     publishSent: () => {},
     unpin: ({ shard }: Pinned) => notes.push(`unpin ${shard.number}`),
   };

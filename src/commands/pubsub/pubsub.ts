@@ -37,12 +37,12 @@ export function shardPublish(call: Call, reply: Reply): Outcome {
 }
 
 function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
-  const { bytes, pubsub } = call;
+  const { bytes, pubsub, session } = call;
   // Nobody can subscribe to a longer name.
   const receivers =
     call.argBytes(1) > KEY_BYTES_MAX
       ? 0
-      : pubsub.publish(kind, bytes, call.argAt(1), call.argBytes(1), bytes, call.argAt(2), call.argBytes(2));
+      : pubsub.publish(session, kind, bytes, call.argAt(1), call.argBytes(1), bytes, call.argAt(2), call.argBytes(2));
   if (receivers === BEHIND) return Retry;
   replicate(call);
   reply.integer(receivers);

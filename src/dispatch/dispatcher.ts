@@ -320,8 +320,8 @@ export class Dispatcher implements TransactionHost {
     if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
       return this.reject(row, MONITORS_NO_KEYS);
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
-    const isHashed = isOfOneKey(spec, this.call.argCount);
-    this.transactions.enqueue(row, isHashed ? this.prefetch.keyAt(i) : null);
+    const hasOneKey = isOfOneKey(spec, this.call.argCount);
+    this.transactions.enqueue(row, hasOneKey ? this.prefetch : null, i);
     this.reply.constant(QUEUED);
     return Done;
   }
@@ -394,7 +394,7 @@ export class Dispatcher implements TransactionHost {
   private holdPrimary(spec: CommandSpec): Outcome | null {
     const { transaction } = this.call.session;
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) {
-      this.transactions.enqueue(this.table.rowOf(spec), null);
+      this.transactions.enqueue(this.table.rowOf(spec), null, 0);
       return Done;
     }
     const flags = transaction !== null && spec.name === EXEC ? transaction.flags : spec.flags;

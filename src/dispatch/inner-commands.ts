@@ -8,6 +8,7 @@ import { assert } from "../base/assert.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import { ColdFailure } from "../store/cold-stops.ts";
+import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
@@ -97,10 +98,10 @@ export class InnerCommands {
   }
 
   /**
-   * Runs the command in the call's arguments, whose row is `spec` and has the number `row`. `hasKey`: its only key is loaded into
-   * `call.key`.
+   * Runs the command in the call's arguments, whose row is `spec` and has the number `row`. `key`: its only key, hashed already, for
+   * which the index may have a hint; null = not known.
    */
-  run(spec: CommandSpec, row: number, staged: readonly StagedValue[], reply: Reply, hasKey: boolean): void {
+  run(spec: CommandSpec, row: number, staged: readonly StagedValue[], reply: Reply, key: Key | null): void {
     const { call, host, store } = this;
     const { statistics, observer } = host;
     const { session } = call;
@@ -113,29 +114,29 @@ export class InnerCommands {
     observer?.begin(call, reply.written);
     if (row !== statistics.row) statistics.beginRun(row);
     const { errors } = reply;
-    this.runHandler(reply, hasKey);
+    this.runHandler(reply, key);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
     statistics.ended(call, false);
   }
 
-  private runHandler(reply: Reply, hasKey: boolean): void {
+  private runHandler(reply: Reply, key: Key | null): void {
     const { call, store, section } = this;
     const { spec, effects, staged } = call;
-    store.index.hintWord = -1;
+    if (key === null) store.index.hintWord = -1;
     if ((spec.flags & DENY_OOM) !== 0) {
       // Two keys may each open a segment. Whatever needs more reserves it itself.
       const keys = isOfOneKey(spec, call.argCount) ? 1 : 2;
       if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
       if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
     }
-    if (hasKey) store.select(call.keyspace, call.key);
+    if (key !== null) store.select(call.keyspace, key);
     else if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
     const { changes } = store;
     const { at, handedOn } = reply;
     let outcome: Outcome = Done;
     try {
-      outcome = (hasKey ? spec.run(call, reply) : this.runMany(reply)) ?? Done;
+      outcome = (key !== null ? spec.run(call, reply) : this.runMany(reply)) ?? Done;
     } catch (thrown) {
       // A cold value that cannot be read fails its command alone, as long as that has changed nothing.
       if (!(thrown instanceof ColdFailure) || store.changes !== changes || reply.handedOn !== handedOn) throw thrown;

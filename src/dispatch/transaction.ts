@@ -6,13 +6,17 @@
  *   starts    │ offset of each argument; -1 - n for staged value n of its command │
  *   firstOf   │ number of each command's first argument, and behind the last command the number of all │
  *
+ * The keys of the first commands stay as they were hashed when they were queued, each with what was known of its bucket.
+ *
  * What EXEC needs before it runs anything is gathered while the commands are queued: the shards of their keys, their flags.
  */
 import { copy } from "../base/bytes.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
+import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { KeyArguments } from "./key-arguments.ts";
+import { KeyHint, type Prefetch } from "./prefetch.ts";
 import { ALL_SHARDS, type CommandSpec, DENY_OOM, LOCKS_ITSELF, READONLY, WRITE } from "./spec.ts";
 
 const FIRST_BYTES = 1024;
@@ -21,6 +25,9 @@ const FIRST_ARGUMENTS = 64;
 const KEPT_BYTES = 64 << 10;
 /** Memory of a queued command beside the bytes of its arguments: rows, offsets and lengths. */
 const COMMAND_BYTES = 64;
+/** Most commands whose keys are kept, and the memory of each. */
+const KEYS_MAX = 16;
+const KEY_BYTES = 384;
 const NONE: readonly StagedValue[] = [];
 
 export class Transaction {
@@ -34,6 +41,10 @@ export class Transaction {
   readonly specs: CommandSpec[] = [];
   readonly rows: number[] = [];
   readonly staged: (readonly StagedValue[])[] = [];
+  /** Keys for the first commands. `keyOf` says for each command whether its own is there. */
+  private readonly keys: Key[] = [];
+  private readonly hints: KeyHint[] = [];
+  private readonly hasKey = new Uint8Array(KEYS_MAX);
   /** Shards and hashes of the keys that the commands declare. */
   readonly shards: number[] = [];
   readonly hashes: number[] = [];
@@ -52,7 +63,7 @@ export class Transaction {
     return this.specs.length;
   }
   get heldBytes(): number {
-    return this.bytes.length + this.count * COMMAND_BYTES + this.stagedBytes;
+    return this.bytes.length + this.count * COMMAND_BYTES + this.keys.length * KEY_BYTES + this.stagedBytes;
   }
   /** Bytes of the arguments, with those of staged values. */
   get argumentBytes(): number {
@@ -88,6 +99,27 @@ export class Transaction {
     if (key === null && (spec.flags & DENY_OOM) !== 0) this.mayCopy = true;
     this.flags |= spec.flags;
     this.lacks |= ~spec.flags;
+  }
+
+  /** Keeps the key of the command that is added next, which is command `i` of the batch. */
+  keepKey(prefetch: Prefetch, i: number, store: Store): void {
+    const n = this.count;
+    if (n >= KEYS_MAX) return;
+    while (this.keys.length <= n) {
+      this.keys.push(store.newKey());
+      this.hints.push(new KeyHint());
+    }
+    const key = prefetch.takeKey(i, this.keys[n]!, this.hints[n]!);
+    if (key === null) return;
+    this.keys[n] = key;
+    this.hasKey[n] = 1;
+  }
+  /** The hashed key of command `n`, null = it was not kept. */
+  keyAt(n: number): Key | null {
+    return this.hasKey[n] === 1 ? this.keys[n]! : null;
+  }
+  hintAt(n: number): KeyHint {
+    return this.hints[n]!;
   }
 
   private takeOver(value: StagedValue): StagedValue {
@@ -133,6 +165,7 @@ export class Transaction {
   clear(nowSeconds: number): void {
     if (this.stagedBytes > 0) for (const values of this.staged) for (const value of values) value.discard(nowSeconds);
     this.used = this.stagedBytes = 0;
+    this.hasKey.fill(0);
     this.firstOf.length = 1;
     this.specs.length = this.rows.length = this.staged.length = this.shards.length = this.hashes.length = 0;
     this.needsAll = this.mayCopy = this.isFlagged = false;

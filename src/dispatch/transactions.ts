@@ -22,6 +22,7 @@ import { ControlSequence, MIXED_WITH_KEYS, type SequenceHost } from "./control-s
 import { type Call, noArguments } from "./call.ts";
 import type { InnerCommands, InnerHost } from "./inner-commands.ts";
 import { KeyArguments } from "./key-arguments.ts";
+import type { KeyHint, Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import { ASKS_THREADS, type CommandSpec, DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
 import { Transaction } from "./transaction.ts";
@@ -69,10 +70,13 @@ export class Transactions {
     session.transaction = this.spare.pop() ?? new Transaction();
   }
 
-  /** Queues the command of the call, whose row is `row`. `key`: its only key, hashed already; null = not known. */
-  enqueue(row: number, key: Key | null): void {
-    const { call } = this;
-    call.session.transaction!.add(call, row, key, this.keyArguments);
+  /** Queues the command of the call, whose row is `row`. `ahead` may have hashed its only key, as that of command `i`; null = it has not. */
+  enqueue(row: number, ahead: Prefetch | null, i: number): void {
+    const { call, store } = this;
+    const transaction = call.session.transaction!;
+    const key = ahead === null ? null : ahead.keyAt(i);
+    if (key !== null) transaction.keepKey(ahead!, i, store);
+    transaction.add(call, row, key, this.keyArguments);
   }
 
   /** A command of the session was refused: EXEC will refuse the transaction. */
@@ -243,9 +247,22 @@ export class Transactions {
     this.openArguments(transaction, n);
     const { written } = reply;
     const spec = transaction.specs[n]!;
-    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, false);
+    const key = transaction.keyAt(n);
+    if (key !== null) this.hintIndex(key, transaction.hintAt(n));
+    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, key);
     this.size(transaction, n, reply.written - written);
     for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
+  }
+
+  /** Passes on what was known of the key's bucket when its command was queued. */
+  private hintIndex({ hashB }: Key, { word, slot, region, table, version }: KeyHint): void {
+    const { index } = this.store;
+    index.hintWord = word;
+    index.hintSlot = slot;
+    index.hintRegion = region;
+    index.hintHash = hashB;
+    index.hintKs = table;
+    index.hintVersion = version;
   }
 
   /** Checks the rights of the user again: they may have changed since the command was queued. */

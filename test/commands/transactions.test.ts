@@ -597,6 +597,42 @@ describe("the session", () => {
     }
   });
 
+  test("keys that were hashed when they were queued, while the index grows and the database changes", () => {
+    const one = testEngine();
+    one.checksEach = false;
+    const [first, second, other] = [one.client, one.connect(), one.connect()];
+    const send = (client: TestClient, commands: readonly string[][]): void => {
+      client.raw(Buffer.concat(commands.map((args) => encodeCommand(args))));
+    };
+    for (let round = 0; round < 8; round++) {
+      const of = (name: string): string[][] => [
+        ...Array.from({ length: 10 }, (_, n) => ["APPEND", `${name}:${n}`, `<${round}>`]),
+        ["APPEND", `${name}:1`, "!"],
+        ["APPEND", `${name}:1`, "?"],
+        ["SELECT", "1"],
+        ...Array.from({ length: 12 }, (_, n) => ["APPEND", `${name}:${n}`, "in 1"]),
+        ["SELECT", "0"],
+      ];
+      send(first, [["MULTI"], ...of("a")]);
+      send(second, [["MULTI"], ...of("b")]);
+      // Buckets split, and records move, between the commands and EXEC.
+      send(
+        other,
+        Array.from({ length: 400 }, (_, n) => ["SET", `other:${round}:${n}`, "v"]),
+      );
+      send(other, [["DEL", "a:3"]]);
+      expect(first.send("EXEC")).not.toContain("ERR");
+      expect(second.send("EXEC")).not.toContain("ERR");
+    }
+    const all = "<0><1><2><3><4><5><6><7>";
+    expect(other.send("MGET", "a:0", "b:9", "a:3", "b:3")).toBe(`*["${all}", "${all}", "<7>", "${all}"]`);
+    expect(other.send("GET", "a:1")).toBe(`"${all.replaceAll(">", ">!?")}"`);
+    other.send("SELECT", "1");
+    expect(other.send("GET", "b:11")).toBe(`"${"in 1".repeat(8)}"`);
+    expect(other.send("DBSIZE")).toBe(":24");
+    one.check();
+  });
+
   test("CLIENT INFO and INFO tell of transactions and watches", () => {
     const one = testEngine();
     const { session } = one.client.client;

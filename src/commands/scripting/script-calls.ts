@@ -211,7 +211,8 @@ export class ScriptCalls {
     reply.at = 0;
     reply.protocol = this.protocol;
     const { errors } = reply;
-    call.inner.run(spec, row, NO_VALUES, reply, hasKey);
+    call.store.index.hintWord = -1;
+    call.inner.run(spec, row, NO_VALUES, reply, hasKey ? call.key : null);
     this.hasFailed = reply.errors !== errors && reply.bytes[0] === MINUS && this.handedOn.length === 0;
     if (this.handedOn.length > 0) return this.readLong();
     return this.reader.read(reply.bytes, 0);

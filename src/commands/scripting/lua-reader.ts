@@ -8,6 +8,7 @@
  */
 import { readLatin1 } from "../../base/bytes.ts";
 import { LuaTable } from "../../lua/value.ts";
+import { shortTexts } from "./short-texts.ts";
 
 const STATUS = 43;
 const ERROR = 45;
@@ -102,14 +103,15 @@ export class LuaReader {
     if (length < 0) return false;
     const { bytes, at } = this;
     this.at = at + length + 2;
-    return readLatin1(bytes, at, length);
+    return shortTexts.read(bytes, at, length);
   }
 
   private array(): LuaTable | false {
     const count = this.integer();
     if (count < 0) return false;
-    const values: unknown[] = new Array(count);
-    for (let i = 0; i < count; i++) values[i] = this.value();
+    if (count === 0) return LuaTable.fromArray([]);
+    const values: unknown[] = [this.value()];
+    for (let i = 1; i < count; i++) values.push(this.value());
     return LuaTable.fromArray(values);
   }
 

@@ -15,7 +15,6 @@ import { resetCjson } from "../../lua/lib/cjson.ts";
 import { LuaError, LuaTable } from "../../lua/value.ts";
 import { placeOf } from "../../lua/sites.ts";
 import { state as luaState } from "../../lua/state.ts";
-import { readLatin1 } from "../../base/bytes.ts";
 import { quoted } from "../../base/log.ts";
 import type { Arguments, Call } from "../../dispatch/call.ts";
 import { For } from "../../dispatch/effect-dialect.ts";
@@ -26,6 +25,7 @@ import { ScriptKind, type ScriptState } from "../../store/script-state.ts";
 import type { Program } from "./programs.ts";
 import type { Permissions, ScriptCalls, ScriptHost } from "./script-calls.ts";
 import type { ScriptFlags } from "./shebang.ts";
+import { shortTexts } from "./short-texts.ts";
 import { writeLua } from "./lua-writer.ts";
 
 /** What is to be run. */
@@ -230,13 +230,17 @@ export class ScriptRun implements RunHost {
     else this.replyError(runnable, error, reply);
   }
 
+  /** A table of `count` arguments. An array literal has its form from the start, and one that is filled changes it. */
   private argumentTable(first: number, count: number): LuaTable {
-    const { call } = this;
-    const values: unknown[] = new Array(count);
-    for (let i = 0; i < count; i++) {
-      values[i] = readLatin1(call.bytes, call.argAt(first + i), call.argBytes(first + i));
-    }
+    if (count === 0) return LuaTable.fromArray([]);
+    const values: unknown[] = count === 1 ? [this.text(first)] : [this.text(first), this.text(first + 1)];
+    for (let i = 2; i < count; i++) values.push(this.text(first + i));
     return LuaTable.fromArray(values);
+  }
+
+  private text(i: number): string {
+    const { call } = this;
+    return shortTexts.read(call.bytes, call.argAt(i), call.argBytes(i));
   }
 
   // ---- errors ----

@@ -25,12 +25,18 @@ const options = new Options(
     echoes: "comma-separated echoes, default c,bun,epoll",
     rounds: "samples per server, default 12",
     requests: "requests per sample, default 40000",
+    bytes: "length of values, default 64",
+    pipeline: "default 1",
     command: "redis-benchmark's test, default ping_mbulk; the echoes take part in ping_mbulk alone",
   },
   "bun bench/floor.ts [options]: CPU per PING at P=1 of bare echoes, Ferrite and redis-server",
 );
 const CLIENTS = 50;
+/** Fewer than the memory holds, however long the values are. */
+const KEYS = 1000;
 const command = options.text("command", "ping_mbulk");
+const bytes = options.number("bytes", 64);
+const pipeline = options.number("pipeline", 1);
 const requests = options.number("requests", 40_000);
 const rounds = options.number("rounds", 12);
 
@@ -99,8 +105,8 @@ async function startAll(): Promise<void> {
   add("redis", redis.port, redis.pid, () => redis.stop());
 }
 
-async function drive({ port }: Measured, count: number, pipeline: number): Promise<void> {
-  const how = ["-p", port, "-t", command, "-c", CLIENTS, "-P", pipeline, "-n", count, "-d", 64, "-r", 100_000, "-q"];
+async function drive({ port }: Measured, count: number, depth: number): Promise<void> {
+  const how = ["-p", port, "-t", command, "-c", CLIENTS, "-P", depth, "-n", count, "-d", bytes, "-r", KEYS, "-q"];
   const child = Bun.spawn([...pinned(1), "redis-benchmark", ...how.map(String)], {
     stdout: "ignore",
     stderr: "ignore",
@@ -112,7 +118,7 @@ async function drive({ port }: Measured, count: number, pipeline: number): Promi
 
 async function sample(server: Measured): Promise<void> {
   const before = processTimes(server.pid);
-  await drive(server, requests, 1);
+  await drive(server, requests, pipeline);
   const after = processTimes(server.pid);
   const user = (after.userUs - before.userUs) / requests;
   const system = (after.systemUs - before.systemUs) / requests;
@@ -123,12 +129,14 @@ async function sample(server: Measured): Promise<void> {
   server.sum.push(scheduled > 0 ? scheduled : user + system);
 }
 
-printHead(`ferrite floor: ${command}, P=1, ${CLIENTS} connections, ${rounds} rounds of ${requests} requests`);
+printHead(
+  `ferrite floor: ${command} of ${bytes} bytes, P=${pipeline}, ${CLIENTS} connections, ${rounds} rounds of ${requests} requests`,
+);
 await startAll();
 try {
   for (const server of all) {
-    if (server.name.startsWith("ferrite")) await drive(server, 400_000, 64);
-    await drive(server, 20_000, 1);
+    if (bytes <= 1024 && server.name.startsWith("ferrite")) await drive(server, 400_000, 64);
+    await drive(server, Math.min(20_000, requests), 1);
   }
   for (let round = 0; round < rounds; round++)
     for (let n = 0; n < all.length; n++) await sample(all[(round + n) % all.length]!);

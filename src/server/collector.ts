@@ -40,7 +40,8 @@ export class Collector {
   /** True when there was a load since the last full collection. quietRounds: rounds without an event. */
   private hadLoad = false;
   private quietRounds = 0;
-  private eventsSeen = 0;
+  /** Events and reads since the last round. */
+  private seen = 0;
 
   constructor(
     /** Bytes of shared memory that the collector counts as heap. */
@@ -58,12 +59,14 @@ export class Collector {
   /** Counts a socket event with `bytes` of input. */
   countEvent(bytes: number): void {
     this.eventBytes += bytes;
+    this.seen++;
     if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collectSoon();
   }
 
   /** Counts an event whose `bytes` of input were received into a buffer that is used again: it leaves little behind. */
   countRead(bytes: number): void {
     this.reads++;
+    this.seen++;
     this.readBytes += bytes;
     if (this.reads < READS_PER_EVENT) return;
     this.countEvent(this.readBytes);
@@ -75,10 +78,11 @@ export class Collector {
 
   /** Called after a round of background work. A worker with little to do collects now. */
   endRound(): void {
-    this.quietRounds = this.events === this.eventsSeen ? this.quietRounds + 1 : 0;
-    this.eventsSeen = this.events;
+    const seen = this.seen;
+    this.seen = 0;
+    this.quietRounds = seen === 0 ? this.quietRounds + 1 : 0;
     // Not at once, because the background work has just blocked the worker for up to a millisecond.
-    if (this.events > 0 && this.events < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
+    if (this.events > 0 && seen < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
     else if (this.quietRounds >= QUIET_ROUNDS && (this.hadLoad || this.events > 0)) this.collectFull();
   }
 

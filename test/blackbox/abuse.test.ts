@@ -8,7 +8,16 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { Certificates, requireOpenssl } from "../support/certificates.ts";
 import { ask, RespClient, within } from "../support/resp.ts";
-import { freePort, residentBytes, type Server, startFerrite, type FerriteOptions } from "../support/servers.ts";
+import {
+  alternateTransports,
+  freePort,
+  residentBytes,
+  type Server,
+  startFerrite,
+  type FerriteOptions,
+} from "../support/servers.ts";
+
+alternateTransports();
 
 const HANG_MS = 60_000;
 const TIMEOUT_MS = 120_000;

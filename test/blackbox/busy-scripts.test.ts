@@ -6,7 +6,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ask, RespClient, show, within } from "../support/resp.ts";
-import { type Server, startFerrite } from "../support/servers.ts";
+import { alternateTransports, type Server, startFerrite } from "../support/servers.ts";
+
+alternateTransports();
 
 /** A guard: a script takes some seconds to use up its memory on a busy machine. */
 const EATING_MS = 50_000;

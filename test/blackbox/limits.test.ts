@@ -19,10 +19,13 @@ import {
   type Server,
   type ServerKind,
   standsInForFerrite,
+  alternateTransports,
   startFerrite,
   type StartOptions,
   startRedis,
 } from "../support/servers.ts";
+
+alternateTransports();
 
 const TIMEOUT_MS = 120_000,
   HANG_MS = 30_000;

@@ -1,8 +1,8 @@
 /**
  * Goal:   plain connections are served alike by both transports (server.transport): long values in odd pieces, ends of connections,
- *         wake-ups of other workers' clients, the Unix socket.
- * Method: the same scenes against a server with two workers of each transport. Further tests of connections run over both,
- *         when FERRITE_SERVER_TRANSPORT names the other one.
+ *         wake-ups of other workers' clients.
+ * Method: the same scenes against a server with two workers of each transport. In the other tests of
+ *         connections every second server has the epoll transport (alternateTransports).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Socket } from "bun";

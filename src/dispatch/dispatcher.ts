@@ -83,8 +83,8 @@ type Admission = (typeof Admission)[keyof typeof Admission];
 const EXEC = "EXEC";
 const CLIENT = "CLIENT";
 const QUEUED = Buffer.from("+QUEUED\r\n");
-const NOTHING = Buffer.alloc(0);
-const AS_SENT = Effect.AsSent;
+const NOTHING = Buffer.alloc(0),
+  AS_SENT = Effect.AsSent;
 const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher implements TransactionHost {
@@ -390,7 +390,7 @@ export class Dispatcher implements TransactionHost {
     return this.isReadOnly ? ErrorText.readOnlyReplica : this.writesRefused;
   }
 
-  /** A command of the primary is never refused. It waits while a script runs too long, and for the change log. */
+  /** A command of the primary is never refused. Outside of sections it waits while a script runs too long, and for the change log. */
   private holdPrimary(spec: CommandSpec): Outcome | null {
     const { transaction } = this.call.session;
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) {
@@ -398,7 +398,8 @@ export class Dispatcher implements TransactionHost {
       return Done;
     }
     const flags = transaction !== null && spec.name === EXEC ? transaction.flags : spec.flags;
-    if (this.scriptState.busy === 0 && !(this.isLogFull && (flags & WRITE) !== 0)) return null;
+    const waits = this.scriptState.busy !== 0 || (this.isLogFull && (flags & WRITE) !== 0);
+    if (!waits || this.section.isEntered) return null;
     this.leaveBatch();
     this.call.effects.log?.makeRoom();
     return Retry;
@@ -571,6 +572,7 @@ export class Dispatcher implements TransactionHost {
       call.argCount <= RUN_ARGUMENTS_MAX &&
       this.observer === null &&
       call.session.replies === Replies.On &&
+      !this.section.isNested &&
       !shard.isWaitedFor
     );
   }
@@ -647,13 +649,8 @@ export class Dispatcher implements TransactionHost {
     this.store.membersAhead.releaseBatch();
   }
 
-  /** Asks the main thread for another memory region. */
-  wantRegion(): void {
-    this.call.server.wantRegion();
-  }
-
   private mayGrow(): boolean {
-    this.wantRegion();
+    this.call.server.wantRegion();
     return this.store.pool.mayGrow;
   }
 

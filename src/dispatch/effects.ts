@@ -69,6 +69,8 @@ export class Effects {
   log: ChangeLog | null = null;
   /** Null = no replica needs them. Changes between commands only (Engine.noteReplication). */
   stream: ReplicationStream | null = null;
+  /** Takes what would go into the log: the leader of a crew puts it there (server/apply-crew.ts). */
+  capture: { put(bytes: Uint8Array, from: number, to: number): void } | null = null;
   private bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
   private at = 0;
   /** Number of commands in the open unit, and the databases of the first and the last. */
@@ -380,7 +382,12 @@ export class Effects {
   }
   private appendToLog(bytes: Buffer, from: number, to: number, last: number): void {
     const { log } = this;
-    if (log?.isOn === true) this.position = log.append(bytes, from, to, this.first, last);
+    if (this.capture !== null) this.capture.put(bytes, from, to);
+    else if (log?.isOn === true) this.position = log.append(bytes, from, to, this.first, last);
+  }
+  /** Appends the effects that several workers have captured, of database `db`. */
+  appendMerged(bytes: Buffer, length: number, db: number): void {
+    if (length > 0 && this.log?.isOn === true) this.position = this.log.append(bytes, 0, length, db, db);
   }
   private appendToStream(bytes: Buffer, from: number, to: number, last: number): void {
     const { stream } = this;

@@ -23,11 +23,19 @@ const FIELDS = {
   syncHeardMs: 12,
   /** Errors that commands of the primary have replied. */
   errors: 14,
+  /** Commands of the primary that workers beside the link's have applied. */
+  helped: 16,
 } as const;
+/** Why there is no link: a number that is odd while the text is written, its length, and its bytes. */
+const FAILURE_VERSION = 32;
+const FAILURE_LENGTH = 33;
+const FAILURE_AT = 34;
+const FAILURE_BYTES_MAX = 240;
 
 export class LinkFacts {
   private readonly i32: Int32Array;
   private readonly f64: Float64Array;
+  private readonly text: Buffer;
 
   /** `at`: the first word, an even number. */
   constructor(
@@ -36,6 +44,7 @@ export class LinkFacts {
   ) {
     this.i32 = control.i32;
     this.f64 = control.f64;
+    this.text = Buffer.from(control.buffer, (at + FAILURE_AT) * 4, FAILURE_BYTES_MAX);
   }
 
   get state(): LinkState {
@@ -49,5 +58,23 @@ export class LinkFacts {
   }
   set(field: keyof typeof FIELDS, value: number): void {
     this.f64[(this.at + FIELDS[field]) >>> 1] = value;
+  }
+
+  /** Why the last link ended, or could not be made: one line; "" = there was no such failure since it was made. */
+  get failure(): string {
+    const { i32, at } = this;
+    for (;;) {
+      const version = Atomics.load(i32, at + FAILURE_VERSION);
+      const text = this.text.toString("utf8", 0, i32[at + FAILURE_LENGTH]!);
+      if ((version & 1) === 0 && Atomics.load(i32, at + FAILURE_VERSION) === version) return text;
+    }
+  }
+  set failure(reason: string) {
+    const { i32, at } = this;
+    // What another server says may have any bytes.
+    const line = reason.replace(/[^ -~]+/g, " ").slice(0, FAILURE_BYTES_MAX);
+    Atomics.add(i32, at + FAILURE_VERSION, 1);
+    i32[at + FAILURE_LENGTH] = this.text.write(line, "latin1");
+    Atomics.add(i32, at + FAILURE_VERSION, 1);
   }
 }

@@ -37,12 +37,12 @@ export class StreamUnits {
   private end = 0;
   private scan = 0;
   /** Of the command at `scan`: arguments in all and left (-1 = its head was not read), and where the first two are. */
-  private argCount = 0;
+  argCount = 0;
   private argsLeft = -1;
-  private nameAt = 0;
-  private nameBytes = 0;
-  private secondAt = 0;
-  private secondBytes = 0;
+  nameAt = 0;
+  nameBytes = 0;
+  secondAt = 0;
+  secondBytes = 0;
   private isInTransaction = false;
   /** Set by `number`: the offset behind the line. */
   private lineEnd = 0;

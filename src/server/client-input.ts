@@ -227,7 +227,7 @@ export class ClientInput {
     from += taken;
     if (taken < part) {
       // The regions are full. Another one is on its way, or there will be none.
-      engine.dispatcher.wantRegion();
+      engine.call.server.wantRegion();
       if (!engine.store.pool.mayGrow) {
         staging.refuse(engine.store.nowSeconds);
         return this.stage(bytes, from, to);

@@ -96,6 +96,7 @@ export class Client implements OutputOwner, Receiver {
   totalInput = 0;
   /** Called when a command has run, before the next one. */
   ran: (() => void) | null = null;
+  runsWhole = false; // what it is given runs in one go: short commands of a primary, inside one section
 
   constructor(
     id: number,
@@ -345,7 +346,7 @@ export class Client implements OutputOwner, Receiver {
     reply.target = this.output;
     this.isReplying = true;
     let at = start;
-    let budget = engine.turnCommands;
+    let budget = this.runsWhole ? Infinity : engine.turnCommands;
     // The clock is first read after 64 commands or 4 KiB, so never for short requests.
     this.until = 0;
     this.workAtReading = start + reply.written;
@@ -409,11 +410,10 @@ export class Client implements OutputOwner, Receiver {
   private isTurnOver(isLast: boolean, work: number): boolean {
     if (this.pushes.length > 0) this.writePushes();
     if (this.isGone) return true;
-    if (isLast) return false;
-    const { engine } = this;
+    if (isLast || this.runsWhole) return false;
     this.workAtReading = work;
-    const now = engine.clock.monotonicMs();
-    if (this.until === 0) this.until = now + engine.turnMs * LEFT_AT_FIRST_READING;
+    const now = this.engine.clock.monotonicMs();
+    if (this.until === 0) this.until = now + this.engine.turnMs * LEFT_AT_FIRST_READING;
     if (now < this.until) return false;
     this.suspend();
     return true;
@@ -506,7 +506,7 @@ export class Client implements OutputOwner, Receiver {
     if (session.replies === Replies.SkipNext) session.replies = Replies.Skipping;
     reply.handOnNow();
     const unwanted: (PinnedRange | PinnedWalk)[] = [];
-    reply.target = { isGone: false, handOn: (buffer) => buffer, stream: (part) => unwanted.push(part) };
+    reply.target = { ...NOWHERE, stream: (part) => unwanted.push(part) };
     const outcome = engine.dispatcher.run(engine.parser, i, bytes, session, this.input.staged);
     reply.target = this.output;
     for (const part of unwanted) this.output.releasePart(part);

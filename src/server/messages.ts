@@ -100,6 +100,8 @@ export type ToWorker =
       mailPorts: (MessagePort | null)[];
       /** The ring of the replication stream. */
       replicationRing: SharedArrayBuffer;
+      /** Memory of the workers that apply a primary's stream together. */
+      crewMemory: SharedArrayBuffer;
       config: ConfigSnapshot;
       facts: ProcessFacts;
       /** The log queue; its ring `worker` is the worker's. */

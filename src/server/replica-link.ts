@@ -108,6 +108,8 @@ export class ReplicaLink {
     this.target = { host, port, epoch };
     this.facts.set("lostMs", 0);
     this.facts.set("errors", 0);
+    this.facts.set("helped", 0);
+    this.facts.failure = "";
     this.timer ??= setInterval(() => this.everySecond(), CRON_MS);
     this.host.log.info(`Connecting to MASTER ${host}:${port}`);
     this.connect();
@@ -332,6 +334,7 @@ export class ReplicaLink {
   private beginStream(): void {
     const { facts, host, target } = this;
     facts.state = LinkState.Connected;
+    facts.failure = "";
     facts.set("lostMs", 0);
     facts.set("readOffset", this.state.offset + this.apply.waitingBytes);
     host.beginStream(addressOf(target!.host, target!.port));
@@ -347,6 +350,7 @@ export class ReplicaLink {
     if (target === null) return;
     const wasConnected = facts.state === LinkState.Connected;
     const at = `${target.host}:${target.port}`;
+    facts.failure = reason;
     if (wasConnected) host.log.info("Connection with master lost.");
     if (wasConnected || facts.state === LinkState.Sync) host.log.warn(`the link to ${at} is lost: ${reason}`);
     else host.log.warn(`Failed to connect to primary: ${reason} (${at})`);

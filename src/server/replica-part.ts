@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { errorCode, errorMessage, errorWords } from "../base/errors.ts";
-import type { Files } from "../base/files.ts";
+import { realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { soon } from "../base/soon.ts";
 import { ErrorText } from "../protocol/errors.ts";
@@ -14,7 +14,9 @@ import type { ReplicationState } from "../replication/state.ts";
 import type { Client } from "./client.ts";
 import type { Engine } from "./engine.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
-import { ReplicaApply } from "./replica-apply.ts";
+import { Crew, CrewSlot, helpersIn } from "./apply-crew.ts";
+import { ApplyHelper } from "./apply-helper.ts";
+import { type ApplyHost, ReplicaApply } from "./replica-apply.ts";
 import { type LinkEvents, ReplicaLink, type LinkSocket } from "./replica-link.ts";
 import type { Services } from "./services.ts";
 import { readLinkTls, TlsRefused } from "./tls-files.ts";
@@ -25,6 +27,8 @@ export interface ReplicaPartHost {
   readonly clients: Map<number, Client>;
   readonly services: Pick<Services, "countClients" | "endBlocks" | "pause">;
   readonly post: (message: ToMain) => void;
+  /** Has another worker look whether it can help. */
+  readonly mailbox: { wakeOne(worker: number): void };
   guard(work: () => void): void;
   nextId(): number;
   closed(client: Client): void;
@@ -33,11 +37,14 @@ export interface ReplicaPartHost {
 export class ReplicaPart {
   private readonly link: ReplicaLink;
   private readonly apply: ReplicaApply;
+  /** Null = this worker leads, or no worker helps it. */
+  private readonly helper: ApplyHelper | null;
 
   constructor(
     private readonly engine: Engine,
     state: ReplicationState,
-    private readonly files: Files,
+    /** Memory of the workers that apply together. */
+    crewMemory: SharedArrayBuffer,
     log: Logger,
     private readonly host: ReplicaPartHost,
   ) {
@@ -46,24 +53,31 @@ export class ReplicaPart {
     const later = (work: () => void): void => {
       soon(() => host.guard(work));
     };
-    this.apply = new ReplicaApply(engine, state, facts, {
+    const replied = (error: string, command: string): void =>
+      log.error(
+        "replica_error",
+        `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${command}'`,
+      );
+    const helpers = helpersIn(crewMemory);
+    const leads = engine.worker === 0 && helpers > 0;
+    const crew = leads ? new Crew(crewMemory, (worker) => host.mailbox.wakeOne(worker)) : null;
+    const helps = engine.worker > 0 && engine.worker <= helpers;
+    this.helper = helps ? new ApplyHelper(engine, new CrewSlot(crewMemory, engine.worker - 1), { replied }) : null;
+    const applyHost = {
       proceedLater: () => {},
-      closed: (client) => host.closed(client),
+      closed: (client: Client) => host.closed(client),
       later,
       acknowledge: () => this.link.acknowledge(),
-      failed: (reason) => this.link.failed(reason),
+      failed: (reason: string) => this.link.failed(reason),
       killed: () => this.link.lost("its client was closed"),
-      replied: (error, command) =>
-        log.error(
-          "replica_error",
-          `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${command}'`,
-        ),
-      throttle: (stops) => this.link.throttle(stops),
-    });
+      replied,
+      throttle: (stops: boolean) => this.link.throttle(stops),
+    } satisfies ApplyHost;
+    this.apply = new ReplicaApply(engine, state, facts, applyHost, crew);
     this.link = new ReplicaLink(state, facts, this.apply, {
       config,
       clock: engine.clock,
-      files,
+      files: realFiles,
       log,
       directory: resolve(config.text("storage.data_dir")),
       databases: config.number("server.databases"),
@@ -73,6 +87,13 @@ export class ReplicaPart {
       beginStream: (address) => this.beginStream(address),
       later,
     });
+  }
+
+  /** This worker was woken, maybe because the one that applies wants help. */
+  woken(): void {
+    const { helper } = this;
+    this.engine.turn.touch();
+    if (helper !== null) this.host.guard(() => helper.look());
   }
 
   /** Takes a message of the main thread. Returns false when it is about something else. */
@@ -172,7 +193,7 @@ export class ReplicaPart {
     const { config } = this.host;
     if (!config.flag("replication.primary_tls")) return null;
     try {
-      const { cert, key, passphrase, ca } = readLinkTls(config, this.files, (name) => config.get(name));
+      const { cert, key, passphrase, ca } = readLinkTls(config, realFiles, (name) => config.get(name));
       const options: Bun.TLSOptions = { cert, key, rejectUnauthorized: false };
       if (passphrase !== undefined) options.passphrase = passphrase;
       if (ca !== undefined) options.ca = ca;

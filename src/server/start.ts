@@ -43,6 +43,7 @@ import { ReplicaSlots } from "../replication/slots.ts";
 import { ReplicaControl } from "./replica-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { ReplicationState } from "../replication/state.ts";
+import { crewBytes, helpersOf } from "./apply-crew.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import type { Answer, LoadAsk, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -220,6 +221,7 @@ class Supervisor {
       new ReplicationStream(memory.control, this.replicationRing),
     );
     this.replication.initialize();
+    this.crewMemory = new SharedArrayBuffer(crewBytes(helpersOf(config, facts.workers)));
     const ofReplicas = logs.target("replication");
     this.primary = new PrimaryControl(config, ofReplicas, memory.control, this.replication, this.snapshots, host);
     this.mailPorts = connectAll(facts.workers);
@@ -245,6 +247,7 @@ class Supervisor {
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
+  private readonly crewMemory: SharedArrayBuffer;
   private readonly replication: ReplicationState;
   private readonly primary: PrimaryControl;
   private readonly mailPorts: (MessagePort | null)[][];
@@ -424,6 +427,7 @@ class Supervisor {
       mailboxes: this.mailboxes,
       mailPorts,
       replicationRing: this.replicationRing,
+      crewMemory: this.crewMemory,
       config: this.config.toSnapshot(),
       facts: this.facts,
       logs: this.logControl.queue.buffer,

@@ -93,7 +93,7 @@ class DataWorker implements ClientHost {
   private round!: ClientRound;
   private maintainScheduled = false;
   private readonly collector: Collector;
-  private readonly mailbox: Mailbox;
+  readonly mailbox: Mailbox;
   private connections = 0;
   private nextClient = 1;
 
@@ -142,7 +142,7 @@ class DataWorker implements ClientHost {
       guard: (work) => this.guard(work),
     });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
-    this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
+    this.replica = new ReplicaPart(this.engine, this.replication, start.crewMemory, logs.target("replication"), this);
     const { regionBytes } = control.geometry;
     const sharedBytes = control.buffer.byteLength + queue.buffer.byteLength + CAPACITY;
     const allShared = () => sharedBytes + arena.attachedRegions * regionBytes;
@@ -164,7 +164,7 @@ class DataWorker implements ClientHost {
     const { pubsub } = this.engine.call;
     pubsub.batches = true;
     return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
-      woken: () => turn.touch(),
+      woken: () => this.replica.woken(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
       invalid: (...of) => this.services.pushes.invalidate(...of),

@@ -23,6 +23,8 @@
  *   SECTION-4  a lock retained for the next command (`retain`) is resumed or released before any other section is entered
  *   SECTION-5  at most one thread waits for locks out of order and without a bound: the holder of the script lock. All others
  *              give up after their budget and release what they hold, so it always gets them
+ *   SECTION-6  a shard that is lent is used by the borrower alone until it was given back. The lender holds the lock all the time,
+ *              and releases it
  */
 import { ColdStop } from "./cold-stops.ts";
 import { Mutating, type Shard } from "./shard.ts";
@@ -333,6 +335,36 @@ export class Section {
     this.isAtOnce = this.hasEndWork = true;
   }
 
+  // ---- lending: several workers work in the section of one (server/apply-crew.ts) ----
+
+  /** Has `worker` use a shard that is held (SECTION-6). */
+  lend(shard: Shard, worker: number): void {
+    assert(this.holds(shard), "what is lent is held");
+    shard.owner = worker + 1;
+  }
+  /** Enters with shards that were lent to this worker. `giveBack` ends it. */
+  borrow(shards: readonly Shard[]): void {
+    assert(this.heldCount === 0, "what is borrowed is all that this worker has");
+    for (const shard of shards) this.add(shard);
+    this.depth = 1;
+    this.isBorrowed = true;
+  }
+  private isBorrowed = false;
+
+  /** Ends the work with borrowed shards: as `leave`, but their locks stay, and it is the lender that reports the change. */
+  giveBack(): void {
+    assert(this.isBorrowed && this.depth === 1, "what was borrowed is given back");
+    if (this.ready.length !== 0) this.serveReady();
+    if (this.hasEffects) this.appendEffects();
+    if (this.hasMessages) this.sendMessages();
+    if (this.hasInvalidations) this.sendAllInvalidations();
+    if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
+    this.hasReserved = this.isBorrowed = false;
+    this.hasEndWork = this.reporter !== null;
+    this.depth = this.heldCount = 0;
+    if (this.hasSentMessages) this.deliverMessages();
+  }
+
   // ---- inside ----
 
   /** Shard `n` of those whose locks are held. */
@@ -343,10 +375,24 @@ export class Section {
   holds(shard: Shard): boolean {
     return shard.owner === this.owner;
   }
+  /** True inside a section. */
+  get isEntered(): boolean {
+    return this.depth > 0;
+  }
+  /** True inside a section that is not the outermost one. */
+  get isNested(): boolean {
+    return this.depth > 1;
+  }
 
   /** True when data or memory of a shard held was changed since the section began. */
   get hasChanged(): boolean {
     for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).mutating !== Mutating.No) return true;
+    return false;
+  }
+
+  /** True when somebody sleeps until one of the locks held is free. */
+  get isWaitedFor(): boolean {
+    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).isWaitedFor) return true;
     return false;
   }
 
@@ -385,6 +431,14 @@ export class Section {
   /** Notes that the section has effects: they are appended before the locks are released. */
   noteEffects(): void {
     this.hasEffects = this.hasEndWork = true;
+  }
+
+  /**
+   * Appends what the commands so far have as effects, with the locks held: each is then a unit of its own, as it is outside of
+   * this section.
+   */
+  flushEffects(): void {
+    if (this.hasEffects) this.appendEffects();
   }
 
   /** Notes that the section has invalidations: they are sent before the locks are released. */
@@ -543,7 +597,7 @@ export class Section {
     if (error instanceof FatalError || this.heldCount === 0) return error;
     // At a cold value everything is as it was, or whole elsewhere.
     const isBroken = error instanceof ColdStop ? this.hasChangedData : this.hasChanged;
-    if (error instanceof BrokenInvariant || isBroken) return new FatalError(error);
+    if (error instanceof BrokenInvariant || isBroken || this.isBorrowed) return new FatalError(error);
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = this.addsLocks = false;

@@ -229,8 +229,10 @@ export class Shard {
   get owner(): number {
     return this.c[this.header + OWNER_AT]!;
   }
-
-  // ---- the section at work ----
+  /** The lock stays held, and another worker is its holder (Section.lend). */
+  set owner(owner: number) {
+    this.c[this.header + OWNER_AT] = owner;
+  }
 
   /** What it has changed: from its first change on an exception stops the process. */
   get mutating(): Mutating {

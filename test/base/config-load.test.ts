@@ -206,9 +206,9 @@ describe("features that this version lacks", () => {
 
   test("a feature that is off, or a parameter of it, loads", () => {
     const text =
-      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[replication]\nparallel_sync = false\nsync_threads = 5";
+      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[storage]\nactive_defrag = false\nactive_defrag_threshold = 5";
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
-    expect(warnings).toEqual(["ferrite.toml:6: replication.sync_threads has no effect in this version"]);
+    expect(warnings).toEqual(["ferrite.toml:6: storage.active_defrag_threshold has no effect in this version"]);
   });
 
   test("io_uring gets the guide's message", () => {

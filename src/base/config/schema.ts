@@ -1447,16 +1447,14 @@ const REPLICATION = [
   key("replication.parallel_sync", {
     type: "bool",
     default: false,
-    support: "switch",
-    doc: "Load a full synchronization on several threads.",
+    doc: "A replica applies what its primary sends on several workers, where many commands of one key each wait. A full synchronization is always loaded by all workers.",
   }),
   key("replication.sync_threads", {
     type: "int",
     default: 4,
     min: 1,
     max: 1024,
-    support: "detail",
-    doc: "Number of threads of parallel_sync.",
+    doc: "Most workers that apply together with parallel_sync, 16 at most.",
   }),
 ] as const;
 

@@ -27,6 +27,7 @@ export function roleFields(call: Call): Field[] {
     ["slave_priority", config.number("replication.replica_priority")],
     ["slave_read_only", config.flag("replication.replica_read_only") ? 1 : 0],
     ["replica_announced", config.flag("replication.replica_announced") ? 1 : 0],
+    ...(config.flag("replication.parallel_sync") ? ([["parallel_sync_commands", facts.get("helped")]] as const) : []),
   ];
 }
 
@@ -51,7 +52,11 @@ function syncFields(call: Call, facts: LinkFacts): Field[] {
 
 function downFields(call: Call, facts: LinkFacts): Field[] {
   const lostMs = facts.get("lostMs");
-  return [["master_link_down_since_seconds", lostMs === 0 ? -1 : secondsSince(call, lostMs)]];
+  const { failure } = facts;
+  return [
+    ["master_link_down_since_seconds", lostMs === 0 ? -1 : secondsSince(call, lostMs)],
+    ...(failure === "" ? [] : ([["master_link_error", failure]] as const)),
+  ];
 }
 
 function secondsSince(call: Call, wallMs: number): number {

@@ -347,7 +347,10 @@ export const ENVIRONMENT: readonly HelpItem[] = [
   { term: "FERRITE_<SECTION>_<KEY>", doc: "any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)" },
   { term: "FERRITE_CONFIG", doc: "as --config" },
   { term: "FERRITE_LOG", doc: "log filter: ferrite::storage=trace,ferrite=info" },
-  { term: "MIGRATE_FROM_PASSWORD", doc: "password of FROM for `migrate`; MIGRATE_TO_PASSWORD: that of --to" },
+  {
+    term: "MIGRATE_FROM_PASSWORD",
+    doc: "password of FROM for `migrate`, otherwise REDISCLI_AUTH; MIGRATE_TO_PASSWORD: that of --to",
+  },
   { term: "REDISCLI_AUTH", doc: "password of `top` and `diagnostics`; NO_COLOR: `top` without colours" },
 ];
 

@@ -255,6 +255,8 @@ describe("passwords", () => {
       await check(`redis://:${encodeURIComponent(SECRET)}@${at(guarded)}`),
       await check(`redis://default@${at(guarded)}`, [], { MIGRATE_FROM_PASSWORD: SECRET }),
       await migrate([at(ferrite), "--to", at(guarded), "--only", "check"], { MIGRATE_TO_PASSWORD: SECRET }),
+      await check(at(guarded), [], { REDISCLI_AUTH: SECRET }),
+      await check(at(guarded), [], { MIGRATE_FROM_PASSWORD: SECRET, REDISCLI_AUTH: "wrong" }),
     ];
     for (const way of ways) {
       expect(shown(way)).not.toContain(SECRET);

@@ -112,7 +112,9 @@ function end(
     warnings.push(
       `the password in ${name === "from" ? "FROM" : "--to"} is visible in the list of processes: give it by ${variable} or --${name}-password-file`,
     );
-  const password = path === "" ? (environment[variable] ?? parsed.password) : secretOf(path);
+  // redis-cli's own variable, for the server that the operator has.
+  const otherwise = name === "from" ? (environment["REDISCLI_AUTH"] ?? "") : "";
+  const password = path === "" ? (environment[variable] ?? (parsed.password || otherwise)) : secretOf(path);
   const own = { ...parsed, password };
   const seenText = given.text(`${name}-address`);
   if (seenText === "") return { own, seen: own };

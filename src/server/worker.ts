@@ -160,7 +160,7 @@ class DataWorker implements ClientHost {
 
   /** `mail`: see the message "start". */
   private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
-    const { blocking, turn } = this.engine;
+    const { blocking } = this.engine;
     const { pubsub } = this.engine.call;
     pubsub.batches = true;
     return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {

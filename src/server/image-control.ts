@@ -167,6 +167,7 @@ export class ImageControl {
   async load(head: ImageHead): Promise<boolean> {
     const { directory } = this.places;
     const beganMs = systemClock.monotonicMs();
+    this.log.info(`a stop image of ${head.frameBytes} bytes is read`);
     let failure: string;
     try {
       failure = await this.ask({ kind: "readImage", request: { directory, head } }, this.host.workers);

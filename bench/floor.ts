@@ -132,8 +132,8 @@ async function sample(server: Measured): Promise<void> {
 printHead(
   `ferrite floor: ${command} of ${bytes} bytes, P=${pipeline}, ${CLIENTS} connections, ${rounds} rounds of ${requests} requests`,
 );
-await startAll();
 try {
+  await startAll();
   for (const server of all) {
     if (bytes <= 1024 && server.name.startsWith("ferrite")) await drive(server, 400_000, 64);
     await drive(server, Math.min(20_000, requests), 1);

@@ -13,7 +13,7 @@
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { freePort, ROOT, startFerrite, startRedis } from "../test/support/servers.ts";
 import { RespClient } from "../test/support/resp.ts";
 import { Options, printHead, processTimes, spread, table } from "./machine.ts";
@@ -89,7 +89,7 @@ async function startAll(): Promise<void> {
   }
   for (const name of ["bun", "epoll"])
     if (echoes.includes(name)) await addEcho(name, [process.execPath, join(ROOT, `bench/echo/echo-${name}.ts`)]);
-  const binaries = options.list("ferrite", "dist/ferrite");
+  const binaries = options.list("ferrite", "dist/ferrite").map((path) => resolve(path));
   for (const [n, binary] of binaries.entries()) {
     const args =
       n === binaries.length - 1

@@ -2,7 +2,8 @@
  * Linux's coarse monotonic clock: the time of the last timer interrupt (1 to 10 ms ago), which costs 5 ns to read through
  * bun:ffi where performance.now costs 32 (bench/micro/clock.ts). Null where FFI does not load, or FERRITE_FFI=0.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
+import { openLibc } from "./libc.ts";
 
 const CLOCK_MONOTONIC_COARSE = 6;
 /**
@@ -15,21 +16,13 @@ const timespec = new Int32Array(new ArrayBuffer(16));
 export const coarseTick: (() => number) | null = load();
 
 function load(): (() => number) | null {
-  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
-  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
-    try {
-      const { clock_gettime } = dlopen(name, {
-        clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
-      }).symbols;
-      const at = ptr(timespec);
-      if (clock_gettime(CLOCK_MONOTONIC_COARSE, at) !== 0) return null;
-      return () => {
-        clock_gettime(CLOCK_MONOTONIC_COARSE, at);
-        return (timespec[0]! + timespec[2]!) | 0;
-      };
-    } catch {
-      // This C library is not installed. Try the next name.
-    }
-  }
-  return null;
+  const libc = openLibc({ clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 } });
+  if (libc === null) return null;
+  const { clock_gettime } = libc;
+  const at = ptr(timespec);
+  if (clock_gettime(CLOCK_MONOTONIC_COARSE, at) !== 0) return null;
+  return () => {
+    clock_gettime(CLOCK_MONOTONIC_COARSE, at);
+    return (timespec[0]! + timespec[2]!) | 0;
+  };
 }

@@ -83,8 +83,8 @@ type Admission = (typeof Admission)[keyof typeof Admission];
 const EXEC = "EXEC";
 const CLIENT = "CLIENT";
 const QUEUED = Buffer.from("+QUEUED\r\n");
-const NOTHING = Buffer.alloc(0),
-  AS_SENT = Effect.AsSent;
+const NOTHING = Buffer.alloc(0);
+const AS_SENT = Effect.AsSent;
 const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher implements TransactionHost {

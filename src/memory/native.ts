@@ -3,7 +3,8 @@
  * setenv, preadv2. They are optional: where
  * FFI does not load (or with FERRITE_FFI=0) each call reports that it did nothing, and the server works less efficiently.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
+import { openLibc } from "../base/libc.ts";
 
 const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
@@ -15,29 +16,16 @@ const RLIMIT_NOFILE = 7;
 const PR_SET_NAME = 15;
 const RWF_NOWAIT = 8;
 const TWO_32 = 2 ** 32;
-const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
-function load() {
-  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
-  for (const name of LIBRARIES) {
-    try {
-      return dlopen(name, {
-        madvise: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
-        flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-        getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
-        prctl: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
-        posix_fadvise: { args: [FFIType.i32, FFIType.i64, FFIType.i64, FFIType.i32], returns: FFIType.i32 },
-        setenv: { args: [FFIType.ptr, FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
-        setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
-      }).symbols;
-    } catch {
-      // This C library is not installed. Try the next name.
-    }
-  }
-  return null;
-}
-
-const libc = load();
+const libc = openLibc({
+  madvise: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+  flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+  getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+  prctl: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
+  posix_fadvise: { args: [FFIType.i32, FFIType.i64, FFIType.i64, FFIType.i32], returns: FFIType.i32 },
+  setenv: { args: [FFIType.ptr, FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
+  setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+});
 
 /** Asks the system to back a region with huge pages. Returns false when it cannot. */
 export function adviseHugePages(region: Uint8Array): boolean {
@@ -65,19 +53,9 @@ export function dropCached(descriptor: number): boolean {
 }
 
 /** preadv2 is younger than the others, so it is looked up alone. */
-function loadReads() {
-  if (libc === null) return null;
-  const { ptr: pointer, i32, i64_fast: wide } = FFIType;
-  for (const name of LIBRARIES) {
-    try {
-      return dlopen(name, { preadv2: { args: [i32, pointer, i32, wide, i32], returns: wide } }).symbols;
-    } catch {
-      // Another C library, or an older one.
-    }
-  }
-  return null;
-}
-const reads = loadReads();
+const reads = openLibc({
+  preadv2: { args: [FFIType.i32, FFIType.ptr, FFIType.i32, FFIType.i64_fast, FFIType.i32], returns: FFIType.i64_fast },
+});
 /** struct iovec: where the bytes go and their number, two words each. The memory is never moved. */
 const iovecBuffer = new ArrayBuffer(16);
 const iovec = new Uint32Array(iovecBuffer);

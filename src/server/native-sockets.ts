@@ -5,43 +5,34 @@
  *
  *   pollfd   │ descriptor (4) │ events (2) │ events that are there (2) │
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
+import { openLibc } from "../base/libc.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCKADDR_BYTES,
+} from "./socket-numbers.ts";
 
 const POLLIN = 1;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const ADDRESS_BYTES = 128;
-const IPPROTO_TCP = 6;
 const TCP_FASTOPEN = 23;
 /** Connections whose first bytes came with their SYN and whose handshake is not complete. Further ones take a round trip more. */
 const FAST_OPEN_WAITING = 256;
 
-function load() {
-  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
-  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
-    try {
-      return dlopen(name, {
-        poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
-        recv: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
-        send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
-        accept4: { args: [FFIType.i32, FFIType.u64, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
-        getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
-        setsockopt: { args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
-        dup: { args: [FFIType.i32], returns: FFIType.i32 },
-        close: { args: [FFIType.i32], returns: FFIType.i32 },
-      }).symbols;
-    } catch {
-      // This C library is not installed. Try the next name.
-    }
-  }
-  return null;
-}
-
-const libc = load();
+const libc = openLibc({
+  poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+  recv: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
+  send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
+  accept4: { args: [FFIType.i32, FFIType.u64, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+  getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  setsockopt: { args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  dup: { args: [FFIType.i32], returns: FFIType.i32 },
+  close: { args: [FFIType.i32], returns: FFIType.i32 },
+});
 
 export class NativeSockets {
   private polled = new Int32Array(64);
@@ -97,8 +88,8 @@ export class NativeSockets {
 
   /** True when the other end is this machine by a loopback address, or a unix socket. */
   isFromLoopback(descriptor: number): boolean {
-    const address = Buffer.alloc(ADDRESS_BYTES);
-    const length = new Int32Array([ADDRESS_BYTES]);
+    const address = Buffer.alloc(SOCKADDR_BYTES);
+    const length = new Int32Array([SOCKADDR_BYTES]);
     if (libc!.getpeername(descriptor, ptr(address), ptr(length)) !== 0) return false;
     const family = address.readUInt16LE(0);
     if (family === AF_INET) return address[4] === 127;

@@ -12,35 +12,26 @@
  * Bun has no datagram sockets of the Unix family, so they are system calls through bun:ffi, on Linux only. Nothing waits. The
  * system keeps ten messages or so for a manager that does not read; one that finds no room is sent again later, in its turn.
  */
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
+import { openLibc } from "../base/libc.ts";
 import type { Logger } from "../base/log.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC } from "./socket-numbers.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 const CLOCK_MONOTONIC = 1;
 /** Length of sockaddr_un's path. */
 const PATH_BYTES_MAX = 108;
 
 function load() {
-  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
-  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
-    try {
-      return dlopen(name, {
-        socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-        sendto: {
-          args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32, FFIType.ptr, FFIType.u32],
-          returns: FFIType.i64_fast,
-        },
-        clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
-      }).symbols;
-    } catch {
-      // This C library is not installed. Try the next name.
-    }
-  }
-  return null;
+  return openLibc({
+    socket: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+    sendto: {
+      args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32, FFIType.ptr, FFIType.u32],
+      returns: FFIType.i64_fast,
+    },
+    clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+  });
 }
 
 type Calls = NonNullable<ReturnType<typeof load>>;

@@ -14,15 +14,12 @@
 import { ptr } from "bun:ffi";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, type EventLoop, type Watcher } from "./event-loop.ts";
 import { type Pieces, PIECES_MAX } from "../../store/large.ts";
+import { IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../socket-numbers.ts";
 import { type SocketAddress, SocketAddresses } from "./socket-address.ts";
 import { errorNumber, type SystemCalls, Words } from "./system-calls.ts";
 
-const MSG_NOSIGNAL = 0x4000;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_KEEPALIVE = 9;
-const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;

@@ -5,11 +5,9 @@
  *   sockaddr_in6   │ family (2) │ port, big-endian (2) │ flow (4) │ address (16) │ scope (4) │
  */
 import { ptr } from "bun:ffi";
+import { AF_INET, AF_INET6, SOCKADDR_BYTES } from "../socket-numbers.ts";
 import { type SystemCalls, Words } from "./system-calls.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const ADDRESS_BYTES = 128;
 const TEXT_BYTES = 48;
 
 export interface SocketAddress {
@@ -22,7 +20,7 @@ const NONE: SocketAddress = { host: "", port: 0 };
 
 export class SocketAddresses {
   private readonly length = new Words(1);
-  private readonly bytes = Buffer.from(new ArrayBuffer(ADDRESS_BYTES));
+  private readonly bytes = Buffer.from(new ArrayBuffer(SOCKADDR_BYTES));
   private readonly text = Buffer.from(new ArrayBuffer(TEXT_BYTES));
 
   constructor(private readonly calls: SystemCalls) {}
@@ -30,7 +28,7 @@ export class SocketAddresses {
   /** Address of this end of a connection, or of the other one. */
   of(descriptor: number, isPeer: boolean): SocketAddress {
     const { calls, bytes, text, length } = this;
-    length.words[0] = ADDRESS_BYTES;
+    length.words[0] = SOCKADDR_BYTES;
     const call = isPeer ? calls.getpeername : calls.getsockname;
     if (call(descriptor, ptr(bytes), length.address) !== 0) return NONE;
     const family = bytes.readUInt16LE(0);

@@ -9,7 +9,8 @@
  *                 │ events (4) │ - (4) │ descriptor (4) │ generation (4) │    elsewhere
  *   iovec         │ address (8) │ length (8) │
  */
-import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { openLibc } from "../../base/libc.ts";
 
 const { i32, u32, u64, ptr: pointer, i64_fast: length } = FFIType;
 
@@ -32,18 +33,10 @@ const TABLE = {
 } as const;
 
 /** The calls by their names in C. A length is -1 after an error. */
-export type SystemCalls = ReturnType<typeof dlopen<typeof TABLE>>["symbols"];
+export type SystemCalls = NonNullable<ReturnType<typeof openSystemCalls>>;
 
-export function openSystemCalls(): SystemCalls | null {
-  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
-  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
-    try {
-      return dlopen(name, TABLE).symbols;
-    } catch {
-      // This C library is not installed. Try the next name.
-    }
-  }
-  return null;
+export function openSystemCalls() {
+  return openLibc(TABLE);
 }
 
 /** The error of the call before. */

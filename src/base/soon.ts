@@ -1,5 +1,5 @@
 /**
- * What a thread does after its current events: `setImmediate`, counted. Whoever waits for events in a system call of its own
+ * What a thread does after its current events: `setImmediate`, counted. A loop that waits for events in a system call of its own
  * (server/transport/event-loop.ts) must know whether work is due, because nothing else tells.
  */
 let due = 0;

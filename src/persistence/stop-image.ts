@@ -1,6 +1,6 @@
 /**
  * Stop image: the data set of a server that was stopped on purpose, as it lay in memory. The next start puts it back in place
- * and goes on, whatever the size, instead of reading every key of the append-only file or the RDB file.
+ * and serves clients, whatever the size, instead of reading every key of the append-only file or the RDB file.
  *
  *   stop.image │ head, HEAD_BYTES │ blocks of BLOCK_BYTES, the last one shorter │ tables │
  *   head       │ magic (8) │ checksum (16 hex) │ JSON (ImageHead), padded with spaces │
@@ -8,7 +8,7 @@
  *   tables     │ lengths of the five tables │ ranges and words of the control block (data-words.ts) │ chunks │ checksums of the blocks │
  *              │ segment files: number, units written, live units, records, fingerprint (2 words) │       all int32
  *
- * It is a copy of what the data file has (image-source.ts), and of nothing else: whoever does not want it, or finds it
+ * It is a copy of what the data file has (image-source.ts), and of nothing else: a start that does not want it, or finds it
  * damaged, loads that file. So it is written last, when nothing can change any more.
  *
  * Invariants

@@ -73,7 +73,7 @@ function usable(work: () => RecoveredAof): RecoveredAof {
   }
 }
 
-/** The file that goes on from `source`, whose data is in memory; null when it is off. Throws StartupError. */
+/** The file that continues `source`, whose data is in memory; null when it is off. Throws StartupError. */
 export function continueFor(config: Config, source: ImageSource): RecoveredAof | null {
   return source.kind === "aof" ? usable(() => continueAof(realFiles, fileOptions(config), source)) : null;
 }

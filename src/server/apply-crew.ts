@@ -4,7 +4,11 @@
  * commands on its own shards, in the order of the stream. The locks are released when all have ended, so readers see none of
  * the commands of a whole or all of them.
  *
- *   word, of each helper │ state │ bytes │ commands │ database │ party │ errors │ bytes of effects │ half │ part │
+ * Shared memory, for each helper:
+ *
+ *   │ words, WORDS │ ends of the effects, WHOLE_UNITS words │ inbox of half 0, INBOX_BYTES │ inbox of half 1 │ effects, EFFECTS_BYTES │
+ *   words │ state │ bytes │ commands │ database │ party │ errors │ bytes of effects │ half │ part │ free
+ *
  *   Idle ─► Called ─► Arrived ─► Held ─► Go ─► Done ─► Held │ Arrived │ Idle
  *           leader    helper     leader  leader helper  leader
  *

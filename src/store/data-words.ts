@@ -1,6 +1,6 @@
 /**
  * Data words: which words of the control block belong to the data set, as opposed to the process. Together with the frames in
- * use they are the data set, and another process that has both in place goes on with it (persistence/stop-image.ts).
+ * use they are the data set, and another process that has both in place can use it (persistence/stop-image.ts).
  *
  *   saved   │ map of the keyspaces │ of each shard: header, tables of its keyspaces, segment table │ which libraries there are │
  *   others  │ locks, pins, positions in logs, waited and tracked keys, workers' cells, slots, channels, statistics │

@@ -6,7 +6,7 @@
  *   a command needs one ─► cold-reader.ts reads it, other commands run meanwhile
  *   values are overwritten, expire, come back ─► parts of files are dead ─► compactor.ts
  *
- * A file outlives the process only if the next one goes on with its memory (persistence/stop-image.ts): the append-only file,
+ * A file outlives the process only if the next one takes over its memory (persistence/stop-image.ts): the append-only file,
  * RDB files and checkpoints have the values of cold keys too.
  */
 import type { FileDescriptor, Files } from "../base/files.ts";

@@ -4,7 +4,7 @@
  *   data_dir/segments/00000012.seg     the file with number 12 (store/cold-files.ts): entries (store/cold.ts), one behind the other
  *
  * A file is written once, from its begin to its end, by the worker that made it, and is never truncated. What is in it is a
- * part of the running process's data set: the directory is emptied when the server starts, unless it goes on with the memory of
+ * part of the running process's data set: the directory is emptied when the server starts, unless it takes over the memory of
  * the process before it (persistence/stop-image.ts).
  */
 import { join } from "node:path";

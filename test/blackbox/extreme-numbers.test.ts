@@ -2,8 +2,9 @@
  * Goal:   no number in an argument keeps the server from serving other clients, and each gets Redis's reply.
  * Method: every command of the table that takes a number gets extreme ones in its numeric arguments, one at a time and
  *         together, on the same small data in both servers. Another client is answered after each of them, and during
- *         endless replies. A command of the table without a line here fails the test. One run takes a random part of the
- *         numbers for each placeholder; FERRITE_NUMBERS=1 takes all, and half of them where there are several placeholders.
+ *         endless replies. A command of the table without a line here fails the test. One run
+ *         takes a random third of the numbers for each placeholder, and half as many where a line has several placeholders.
+ *         FERRITE_NUMBERS=n takes one of n instead of one of three.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";

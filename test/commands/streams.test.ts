@@ -17,6 +17,14 @@ const NODE_ENTRIES = 10;
 /** Replies that differ after Redis 7.0: an error of XREAD names the ID "+", and XSETID checks deleted IDs. */
 const NEWER_TEXT = /Unbalanced|XSETID is smaller/;
 
+/** The XSETID that gives another server's stream the counters of the engine's. */
+function stateOf(key: string, engine: ReturnType<typeof testEngine>): string[] {
+  const info = engine.send("XINFO", "STREAM", key);
+  const [, last, deleted, added] =
+    /"last-generated-id"\W+([-\d]+)\W+max-deleted-entry-id\W+([-\d]+)\W+entries-added\W+(\d+)/.exec(info)!;
+  return ["XSETID", key, last!, "ENTRIESADDED", added!, "MAXDELETEDID", deleted!];
+}
+
 if (requireRedis()) {
   describe("streams next to redis-server", () => {
     let redis: Server;
@@ -50,7 +58,11 @@ if (requireRedis()) {
           const args = commands.next();
           const theirs = show(timeless(args, await other.command(...args)));
           const ours = show(timeless(args, engine.client.reply(...args)));
-          if (theirs !== ours && NEWER_TEXT.test(ours)) continue;
+          if (theirs !== ours && NEWER_TEXT.test(ours)) {
+            // The older server carried the command out: it gets back what the stream was.
+            if (args[0] === "XSETID") await other.command(...stateOf(args[1]!, engine));
+            continue;
+          }
           if (theirs !== ours) throw new Error(`seed ${seed} step ${step} ${args.join(" ")}\n ${theirs}\n ${ours}`);
           for (const creation of commands.consumersOf(args)) {
             await other.command(...creation);

@@ -18,9 +18,11 @@ as_image=(setpriv --reuid="${user%:*}" --regid="${user#*:}" --clear-groups --no-
   env -i "PATH=$PATH" "${environment[@]}")
 # The health check asks process 1; here the server is another one.
 healthy() { "${as_image[@]}" "${healthcheck[@]/%1/$server}"; }
+# A server that still loads its data is healthy, but answers LOADING.
+serves() { [ "$(redis-cli -p "$port" -a secret --no-auth-warning PING)" = PONG ]; }
 up() {
   for _ in $(seq 600); do
-    if healthy; then return; fi
+    if healthy && serves; then return; fi
     if ! kill -0 "$server" 2>/dev/null; then cat /tmp/log; exit 1; fi
     sleep 0.1
   done

@@ -74,6 +74,8 @@ export class Call {
   users!: UserDirectory;
   /** Role, offsets and replicas; null = this engine has no part in replication. */
   replication: ReplicationState | null = null;
+  /** Why the data cannot be saved, as an error; "" = it can. */
+  diskFailure = "";
   /** The command at work is one that a script calls. */
   isScript = false;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */

@@ -218,6 +218,7 @@ export class Engine implements TurnWork {
     call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
     this.noteReplication();
+    call.diskFailure = this.diskFailure();
     this.dispatcher.writesRefused = this.refusal();
   }
 
@@ -317,11 +318,15 @@ export class Engine implements TurnWork {
   }
   private appendFailed = "";
 
+  /** Why the data cannot be saved, "" = it can. */
+  private diskFailure(): string {
+    if (this.appendFailed !== "") return this.appendFailed;
+    return this.stopsOnSaveError && this.saves.hasFailed ? SAVE_FAILED : "";
+  }
   /** Why writes are refused, "" = they are not. */
   private refusal(): string {
-    if (this.appendFailed !== "") return this.appendFailed;
-    if (this.stopsOnSaveError && this.saves.hasFailed) return SAVE_FAILED;
-    return this.feed?.lacksReplicas === true ? NO_REPLICAS : "";
+    const { diskFailure } = this.call;
+    return diskFailure === "" && this.feed?.lacksReplicas === true ? NO_REPLICAS : diskFailure;
   }
   private readonly saves: SaveState;
   /** Writes are refused after a background save that failed. */

@@ -17,8 +17,12 @@ const HELLO_NOAUTH =
   "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
 const BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
 
-/** PING [message]. A subscriber that speaks RESP2 gets an array, in which "pong" tells it from a message. */
+/**
+ * PING [message]. A subscriber that speaks RESP2 gets an array, in which "pong" tells it from a message. While writes are refused
+ * because of the disk, PING is answered with that error: Sentinel then fails over.
+ */
 export function ping(call: Call, reply: Reply): void {
+  if (call.diskFailure !== "" && !call.session.isPrimary) return reply.error(call.diskFailure);
   if (call.session.isRestricted && call.argCount <= 2) {
     reply.array(2);
     reply.text("pong");

@@ -143,6 +143,8 @@ class RealFiles implements Files {
 
   rename(from: string, to: string): void {
     attempt("rename", from, () => fs.renameSync(from, to));
+    // A file that is open is named by its new path in errors.
+    for (const [file, path] of this.paths) if (path === from) this.paths.set(file, to);
   }
 
   unlink(path: string): void {

@@ -119,6 +119,15 @@ describe.each<[string, () => { files: Files; at: string }]>([
   });
 });
 
+test("the failure of a file that was renamed while it is open names the new path", () => {
+  const [from, to] = [join(folder, "moved-from"), join(folder, "moved-to")];
+  replaceDurably(realFiles, from, bytes("x"), 0o600);
+  const file = realFiles.open(from, "r", 0);
+  realFiles.rename(from, to);
+  expect(failureOf(() => realFiles.write(file, bytes("x"), 0, 1, 0)).path).toBe(to);
+  realFiles.close(file);
+});
+
 test("a link is followed by stat", () => {
   symlinkSync(folder, join(folder, "link"));
   expect(realFiles.stat(join(folder, "link"))?.kind).toBe("directory");

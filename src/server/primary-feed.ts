@@ -239,7 +239,11 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     const isKnown = id === state.id || (id === state.id2 && offset < state.secondOffset);
     if (isKnown && state.stream.isInBacklog(offset)) return true;
     state.countRefusedPartialSync();
-    if (!isKnown)
+    if (id === state.id2 && !isKnown)
+      around.log.info(
+        `Partial resynchronization not accepted: Requested offset for second ID was ${offset + 1}, but I can reply up to ${state.secondOffset}`,
+      );
+    else if (!isKnown)
       around.log.info(
         `Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '${id}', my replication IDs are '${state.id}' and '${state.id2}')`,
       );

@@ -81,9 +81,14 @@ describe.if(requireRedis())("a primary of redis-servers", () => {
     reader.close();
   });
 
-  test("published messages reach subscribers of the replica", async () => {
+  test("published messages reach subscribers of the replica, but for those of Sentinels", async () => {
     const listener = await replica.server.connect();
-    await ask(listener, "SUBSCRIBE", "news");
+    await listener.pipeline([
+      ["SUBSCRIBE", "__sentinel__:hello"],
+      ["SUBSCRIBE", "news"],
+    ]);
+    // A Sentinel publishes it on each node. In the stream it would put the replicas of a failed primary ahead of the new one.
+    expect(await ask(primary.client, "PUBLISH", "__sentinel__:hello", "of a Sentinel")).toBe(":0");
     await ask(primary.client, "PUBLISH", "news", "of the primary");
     expect(show(await listener.next())).toBe('*["message", "news", "of the primary"]');
     await expectSameData(primary, replica);

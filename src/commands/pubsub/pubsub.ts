@@ -3,6 +3,7 @@
  *
  * The confirmation of each subscription, and of each end of one, is a push: CLIENT REPLY does not hold it back.
  */
+import { equalsToken, token } from "../../base/bytes.ts";
 import { matchGlob } from "../../base/glob.ts";
 import { Status } from "../../base/status.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -20,6 +21,13 @@ import { KEY_BYTES_MAX } from "../../store/record.ts";
 const NO_CONNECTION = "ERR Only a client with a connection can subscribe";
 const TOO_LONG = `ERR The name of a channel or pattern has more than ${KEY_BYTES_MAX} bytes`;
 const NOT_AT_ONCE = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
+
+/**
+ * Sentinels greet each other on it. They publish on every replica themselves, so it stays out of the stream: a primary that takes
+ * no writes any more (a full disk) would otherwise send greetings to the replica that has not been told of the new primary yet.
+ * That replica would be ahead of the new primary, and need a full synchronization.
+ */
+const SENTINEL_HELLO = token("__sentinel__:hello");
 
 // ---- PUBLISH, SPUBLISH ----
 
@@ -53,6 +61,7 @@ function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
 function replicate(call: Call): void {
   const { replication, spec } = call;
   if (replication?.stream.takesEffects !== true) return;
+  if (equalsToken(call.bytes, call.argAt(1), call.argBytes(1), SENTINEL_HELLO)) return;
   const request = [Buffer.from("*3\r\n"), spec.effectName];
   for (let i = 1; i < 3; i++) {
     const at = call.argAt(i);

@@ -76,7 +76,8 @@ class AofThread {
       if (this.isReplacing) this.stepReplace();
       this.giveFile();
       this.report();
-      if (!this.isReplacing) log.sleep(seen, this.schedule.sleepMs(isWritten, systemClock.monotonicMs()));
+      if (!this.isReplacing && !this.isStopping)
+        log.sleep(seen, this.schedule.sleepMs(isWritten, systemClock.monotonicMs()));
     }
     this.finish();
   }

@@ -117,7 +117,8 @@ function checkHugePages(config: Config, files: Surroundings["files"]): Finding[]
 /** The oldest kernel that Bun supports. */
 const KERNEL_LEAST = [5, 1] as const;
 
-function checkKernel({ files, platform, arch, release }: Surroundings): Finding[] {
+function checkKernel(around: Surroundings): Finding[] {
+  const { files, platform, arch, release } = around;
   const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
   const isOld = major < KERNEL_LEAST[0] || (major === KERNEL_LEAST[0] && minor < KERNEL_LEAST[1]);
   const found: Finding[] = [
@@ -140,10 +141,16 @@ function checkKernel({ files, platform, arch, release }: Surroundings): Finding[
       }),
     );
   }
-  const uring = read(files, "/proc/sys/kernel/io_uring_disabled");
-  if (uring !== "")
-    found.push(note("io_uring", `kernel.io_uring_disabled is ${uring}; Ferrite uses epoll and does not need io_uring`));
+  if (platform === "linux") found.push(checkIoUring(around));
   return found;
+}
+
+/** Connections are served by epoll. Only the disk tier reads through io_uring, and as well as it can without. */
+function checkIoUring({ files, hasIoUring }: Surroundings): Finding {
+  if (hasIoUring()) return fine("io_uring", "io_uring is available to the reads of the disk tier");
+  const disabled = read(files, "/proc/sys/kernel/io_uring_disabled");
+  const why = disabled === "" || disabled === "0" ? "" : ` (kernel.io_uring_disabled is ${disabled})`;
+  return note("io_uring", `io_uring is not available${why}: threads read for the disk tier, all else needs none`);
 }
 
 const BACKLOG = 511;

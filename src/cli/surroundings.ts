@@ -6,6 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { type DiskSpace, diskSpace } from "../base/disk-space.ts";
 import { errorCode, errorMessage } from "../base/errors.ts";
 import { readText, realFiles, type FileDescriptor, type Files, type FileStat } from "../base/files.ts";
+import { IoRing } from "../memory/io-ring.ts";
 import { dropCached, lockFile } from "../memory/native.ts";
 
 export interface Surroundings {
@@ -29,6 +30,8 @@ export interface Surroundings {
   nowMs(): number;
   /** Drops a file from the page cache, so that reads come from the disk. Returns false when it cannot. */
   dropCached(file: FileDescriptor): boolean;
+  /** Whether this process may use io_uring. */
+  hasIoUring(): boolean;
   /** Whether a process has locked the file. */
   lockOf(path: string): "free" | "taken" | "unknown" | "unreadable";
 }
@@ -47,8 +50,15 @@ export function realSurroundings(): Surroundings {
     space: diskSpace,
     nowMs: () => systemClock.monotonicMs(),
     dropCached,
+    hasIoUring,
     lockOf,
   };
+}
+
+function hasIoUring(): boolean {
+  const ring = IoRing.open(1);
+  ring?.close();
+  return ring !== null;
 }
 
 function tryListen(host: string, port: number): string {

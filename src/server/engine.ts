@@ -379,6 +379,7 @@ export class Engine implements TurnWork {
     this.call.pubsub.deliver();
     this.call.tracking.endTurn();
     this.feed?.endTurn();
+    this.tier?.endCommands();
     this.store.pool.settleReservation();
     this.publishCounters();
   }

@@ -5,10 +5,12 @@ import { dataDirectoryFailed } from "../base/errors.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { soon } from "../base/soon.ts";
+import { IoRing } from "../memory/io-ring.ts";
 import { limitPoolThreads, readCached } from "../memory/native.ts";
 import { TICK_MS } from "../tier/disk-tier.ts";
 import { prepareDirectory, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import type { Engine } from "./engine.ts";
+import { RingWatch } from "./ring-watch.ts";
 
 /**
  * Removes the segment files of another process but those that are kept, and makes the directory for those of this one. Throws
@@ -36,14 +38,37 @@ export function limitReads(config: Config, log: Logger): void {
     );
 }
 
-/** `guard` runs what is called by timers and by the disk. */
-export function startTier(engine: Engine, workers: number, log: Logger, guard: (work: () => void) => void): void {
+/** Most reads of a worker that io_uring has under way. */
+const RING_READS = 256;
+
+/** The ring of a worker, where values are to be read through one. null = by the threads of the pool. */
+function openRing(config: Config, log: Logger): IoRing | null {
+  const chosen = config.text("storage.tier_reads");
+  if (!config.flag("storage.tiering") || chosen === "pool") return null;
+  const ring = IoRing.open(RING_READS);
+  if (ring === null && chosen === "io_uring")
+    log.warn("io_uring is not available: values of the disk tier are read by threads");
+  return ring;
+}
+
+/** `guard` runs what is called by timers and by the disk. Returns what wakes the worker after reads through io_uring. */
+export function startTier(
+  engine: Engine,
+  workers: number,
+  log: Logger,
+  guard: (work: () => void) => void,
+): RingWatch | null {
+  const ring = openRing(engine.config, log);
+  const watch = ring === null ? null : new RingWatch(ring, () => guard(() => engine.tier!.endCommands()));
   engine.startTier(realFiles, workers, {
-    later: (work) => soon(() => guard(work)),
+    later: (work) => (engine.turn.later ?? soon)(() => guard(work)),
     soon: (work) => setTimeout(() => guard(work), 1),
     warn: (text) => log.warn(text),
     readCached,
+    ring,
+    watchRing: () => watch!.begin(),
   });
   const { tier } = engine;
   if (tier !== null) setInterval(() => guard(() => tier.tick()), TICK_MS);
+  return watch;
 }

@@ -84,6 +84,7 @@ class DataWorker implements ClientHost {
   private imagePart: ImagePart | null = null;
   readonly profiles: Profiles;
   private readonly logs: LogRoot;
+  private readonly ringWatch: ReturnType<typeof startTier>;
   readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
@@ -129,7 +130,7 @@ class DataWorker implements ClientHost {
       this.services.fileRequests,
     );
     if (worker === 0) this.services.persistence.begin();
-    startTier(this.engine, facts.workers, logs.target("storage"), (work) => this.guard(work));
+    this.ringWatch = startTier(this.engine, facts.workers, logs.target("storage"), (work) => this.guard(work));
     this.services.replicas = primaryFeedOf(this.replication, {
       engine: this.engine,
       clients: this.clients,
@@ -259,8 +260,9 @@ class DataWorker implements ClientHost {
     return {
       now: () => systemClock.monotonicMs(),
       failed: (thrown) => this.failed(thrown, null),
-      began: ({ later }) => {
-        this.engine.turn.later = later;
+      began: (loop) => {
+        this.engine.turn.later = loop.later;
+        this.ringWatch?.join(loop);
       },
       hostOf: (door) => ({ open: (socket) => this.guard(() => this.opened(socket, door)), received, failed }),
     };

@@ -23,6 +23,7 @@ import {
 import type { ColdImage } from "../store/cold-cursor.ts";
 import { COLD_MISS, ColdFailure } from "../store/cold-stops.ts";
 import { keyBytes, valueBytes } from "../store/record.ts";
+import type { EntryRead, EntryReads } from "./entry-reads.ts";
 import { ImagePool, newImage } from "./image-pool.ts";
 import { type OpenSegment, type SegmentFiles, segmentName } from "./segment-files.ts";
 
@@ -44,15 +45,34 @@ interface Wait {
 }
 
 /** A value that is read, or was. */
-interface Fetch {
-  readonly place: number;
-  readonly image: ColdImage;
-  readonly bytes: number;
-  isRead: boolean;
+class Fetch implements EntryRead {
+  isRead = false;
   /** Why it cannot be read, "" = it can. */
-  failure: string;
-  isUsed: boolean;
-  waits: Wait[];
+  failure = "";
+  isUsed = false;
+  waits: Wait[] = [];
+  /** While it is read. */
+  segment: OpenSegment | null = null;
+
+  constructor(
+    private readonly reader: SegmentReader,
+    readonly place: number,
+    readonly image: ColdImage,
+    readonly bytes: number,
+  ) {}
+
+  get descriptor(): FileDescriptor {
+    return this.segment!.descriptor;
+  }
+  get into(): Buffer {
+    return this.image.b;
+  }
+  get position(): number {
+    return offsetOf(this.place) * ENTRY_UNIT_BYTES;
+  }
+  ended(failure: string, count: number): void {
+    this.reader.ended(this, failure, count);
+  }
 }
 
 const TWO_32 = 2 ** 32;
@@ -89,6 +109,7 @@ export class SegmentReader implements ColdReader {
     keptMax: number,
     private readonly waits: ColdWaits,
     private readonly host: ReaderHost,
+    readonly entryReads: EntryReads,
   ) {
     this.keptMax = keptMax;
   }
@@ -157,15 +178,7 @@ export class SegmentReader implements ColdReader {
 
   private begin(place: number, m: Int32Array, w: number): Fetch {
     const bytes = entryBytes(keyBytes(m, w), valueBytes(m, w));
-    const fetch: Fetch = {
-      place,
-      image: this.images.take(bytes),
-      bytes,
-      isRead: false,
-      failure: "",
-      isUsed: false,
-      waits: [],
-    };
+    const fetch = new Fetch(this, place, this.images.take(bytes), bytes);
     this.fetches.set(place, fetch);
     let segment: OpenSegment;
     try {
@@ -174,21 +187,24 @@ export class SegmentReader implements ColdReader {
       this.finish(fetch, failureText(thrown), 0);
       return fetch;
     }
-    const position = offsetOf(place) * ENTRY_UNIT_BYTES;
-    if (this.cacheReadsLeft-- > 0 && this.isCached(segment, fetch.image, bytes, position)) {
+    if (this.cacheReadsLeft-- > 0 && this.isCached(segment, fetch.image, bytes, fetch.position)) {
       this.segments.release(segment);
       this.finish(fetch, "", bytes);
       return fetch;
     }
     this.underWay++;
     this.reads++;
-    const { files } = this.segments;
-    files.readLater(segment.descriptor, fetch.image.b, bytes, position, (failure, count) => {
-      this.underWay--;
-      this.segments.release(segment);
-      this.finish(fetch, failure === null ? "" : failure.message, count);
-    });
+    fetch.segment = segment;
+    this.entryReads.begin(fetch);
     return fetch;
+  }
+
+  /** A read that was under way has ended. */
+  ended(fetch: Fetch, failure: string, count: number): void {
+    this.underWay--;
+    this.segments.release(fetch.segment!);
+    fetch.segment = null;
+    this.finish(fetch, failure, count);
   }
 
   /** The read has ended: the commands that wait for it run again. */
@@ -323,6 +339,7 @@ export class SegmentReader implements ColdReader {
 
   /** Called some times a second: values that nobody has used count as used. */
   tick(): void {
+    this.entryReads.submit();
     this.giveUp();
     this.ticks++;
     if (this.ticks % UNUSED_TICKS !== 0) return;

@@ -13,8 +13,10 @@ import type { FileDescriptor, Files } from "../base/files.ts";
 import { ENTRY_UNIT_BYTES } from "../store/cold.ts";
 import type { ColdTotals } from "../store/cold-files.ts";
 import type { Store } from "../store/store.ts";
+import type { IoRing } from "../memory/io-ring.ts";
 import { SegmentReader, type Waiting } from "./cold-reader.ts";
 import { Compactor } from "./compactor.ts";
+import { PoolReads, RingReads } from "./entry-reads.ts";
 import { SegmentFiles } from "./segment-files.ts";
 import { SegmentWriter, type WriterHost } from "./segment-writer.ts";
 import { Spiller } from "./spiller.ts";
@@ -49,6 +51,10 @@ export interface TierHost {
    * Reads bytes of a file that need no wait for the disk. Returns their number: less, or -1, when some of them do.
    */
   readCached(file: FileDescriptor, into: Uint8Array, length: number, position: number): number;
+  /** Values that commands wait for are read through it. null = by the threads of the pool. */
+  readonly ring: IoRing | null;
+  /** Reads through the ring are under way: `endCommands` is to be called when some have ended. */
+  watchRing(): void;
 }
 
 /** How often `tick` is expected, ms: the compactor's rate is divided by it. */
@@ -84,7 +90,11 @@ export class DiskTier implements WriterHost {
     settings: TierSettings,
   ) {
     this.segments = new SegmentFiles(files, dataDirectory);
-    this.reader = new SegmentReader(this.segments, settings.readBytesKept, store.cold.waits, host);
+    const pool = new PoolReads(files);
+    const { ring } = host;
+    const later = (work: () => void): void => host.later(work);
+    const reads = ring === null ? pool : new RingReads(ring, pool, { later, watch: () => host.watchRing() });
+    this.reader = new SegmentReader(this.segments, settings.readBytesKept, store.cold.waits, host, reads);
     this.writer = new SegmentWriter(store, this.segments, this, settings.fileBytes);
     this.spiller = new Spiller(store, this.writer, worker, workers);
     this.compactor = new Compactor(store, this.segments, this.writer, (text) => this.complain(text));
@@ -138,6 +148,10 @@ export class DiskTier implements WriterHost {
 
   beginTurn(): void {
     this.reader.images.beginTurn();
+  }
+  /** The commands of a turn have ended, or reads have: those that were asked for begin. */
+  endCommands(): void {
+    this.reader.entryReads.submit();
   }
 
   // ---- clients that wait ----

@@ -69,6 +69,7 @@ function scene(changed: Readonly<Record<string, string>> = {}, answers: Partial<
     space: () => ({ usedRatio: 0.3, freeBytes: 100 * GIB }),
     nowMs: () => performance.now(),
     dropCached: () => true,
+    hasIoUring: () => false,
     lockOf: () => "free",
     ...answers,
   };
@@ -289,7 +290,12 @@ describe("the machine", () => {
     expect(await first("kernel", {}, { release: "5.1.0" })).toBe("info: linux 5.1.0");
     expect(await first("cpu", { "/proc/cpuinfo": "flags : sse4_2\n" })).toBe("warning: the processor has no AVX2");
     expect(await first("cpu", { "/proc/cpuinfo": "flags : sse4_2\n" }, { arch: "arm64" })).toBeUndefined();
-    expect(await first("io_uring", {})).toContain("kernel.io_uring_disabled is 2; Ferrite uses epoll");
+    expect(await first("io_uring", {})).toBe(
+      "info: io_uring is not available (kernel.io_uring_disabled is 2): threads read for the disk tier, all else needs none",
+    );
+    expect(await first("io_uring", { "/proc/sys/kernel/io_uring_disabled": "0\n" })).toContain("not available:");
+    expect(await first("io_uring", {}, { hasIoUring: () => true })).toStartWith("ok: io_uring is available");
+    expect(await first("io_uring", {}, { platform: "darwin" })).toBeUndefined();
   });
 
   test("the network's settings, and the clock", async () => {

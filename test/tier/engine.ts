@@ -51,6 +51,8 @@ export class TierEngine {
       warn: (text) => this.warnings.push(text),
       readCached: (file, into, length, position) =>
         options.isCached === true ? files.read(file, into, 0, length, position) : -1,
+      ring: null,
+      watchRing: () => {},
     });
     this.tier = engine.tier!;
   }

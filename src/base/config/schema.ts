@@ -1018,7 +1018,13 @@ const STORAGE = [
     default: 32,
     min: 2,
     max: 256,
-    doc: "Threads that read from and write to the disk tier: so many reads are under way at most. They are started as they are needed. UV_THREADPOOL_SIZE in the environment comes first; `bunx ferrite` and `npm start` set it to 32.",
+    doc: 'Threads that read from and write to the disk tier: with `tier_reads` "pool" so many reads are under way at most. They are started as they are needed. UV_THREADPOOL_SIZE in the environment comes first; `bunx ferrite` and `npm start` set it to 32.',
+  }),
+  key("storage.tier_reads", {
+    type: "enum",
+    default: "auto",
+    choices: ["auto", "io_uring", "pool"],
+    doc: 'How values of the disk tier are read that are not in the page cache: through io_uring, where one system call begins the reads of many commands and ends them, or by the threads of the pool. "auto" is io_uring where the system allows it. With "io_uring" the start warns when it does not.',
   }),
   key("storage.tier_page_cache", {
     type: "bool",

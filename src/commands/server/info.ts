@@ -524,11 +524,11 @@ function hybridLogSection(call: Call): Fields {
     ["hybridlog_free_chunks", store.pool.freeChunks],
     ["hybridlog_records", records],
     ["hybridlog_tiering", call.cold.isOn ? 1 : 0],
-    ...(call.cold.isOn ? tierFields(call.cold.figures()) : []),
+    ...(call.cold.tier === null ? [] : tierFields(call.cold.figures(), call.cold.tier.reader.entryReads.method)),
   ];
 }
 
-function tierFields(tier: TierFigures): Fields {
+function tierFields(tier: TierFigures, readMethod: string): Fields {
   return [
     ["tier_cold_values", tier.values],
     ["tier_cold_bytes", tier.liveBytes],
@@ -537,6 +537,7 @@ function tierFields(tier: TierFigures): Fields {
     ["tier_garbage_bytes", tier.fileBytes - tier.liveBytes],
     ["tier_lookups", tier.reads],
     ["tier_promotions", tier.promotions],
+    ["tier_read_method", readMethod],
     ["tier_disk_reads", tier.diskReads],
     ["tier_disk_reads_blocking", tier.diskReadsNow],
     ["tier_page_cache_reads", tier.cacheReads],

@@ -28,7 +28,8 @@ export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;
-const CTL_ADD = 1;
+export const EPOLLET = 1 << 31;
+export const CTL_ADD = 1;
 const CTL_DEL = 2;
 const CTL_MOD = 3;
 const CLOSE_ON_EXEC = 0o2000000;
@@ -46,8 +47,8 @@ const IDLE = 64;
 const IDLE_WAIT = 16;
 
 /** Words of an event, and the place of its descriptor. */
-const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
-const DESCRIPTOR_AT = EVENT_WORDS - 2;
+export const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
+export const DESCRIPTOR_AT = EVENT_WORDS - 2;
 
 /** What happens to a descriptor. */
 export interface Watcher {
@@ -214,7 +215,7 @@ export class EventLoop {
 }
 
 /** Descriptor of the epoll of this process that watches `known`, -1 = none is found. */
-function epollWith(known: number): number {
+export function epollWith(known: number): number {
   const line = new RegExp(`^tfd:\\s+${known} `, "m");
   for (const name of readdirSync("/proc/self/fd")) {
     try {

@@ -18,6 +18,7 @@ const TABLE = {
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
+  eventfd: { args: [u32, i32], returns: i32 },
   recv: { args: [i32, pointer, u64, i32], returns: length },
   readv: { args: [i32, pointer, i32], returns: length },
   send: { args: [i32, pointer, u64, i32], returns: length },

@@ -18,7 +18,8 @@
  *   STATISTICS-2  only commands that always cost about the same, and little, share a run (`isConstant`)
  *   STATISTICS-3  a command that takes TICK_MS or more ends its run: after each command the clock's tick is compared. It is
  *                 given the time of the run less what its predecessors usually take. With a threshold below TICK_MS, or a
- *                 clock without a tick, every command is timed by itself.
+ *                 clock without a tick, every command is timed by itself. Inside EXEC and scripts the tick is compared after
+ *                 every eighth command of a run.
  *   STATISTICS-4  a run ends with its batch at the latest, and before a command is refused
  *   STATISTICS-5  a command that waits for keys counts once, when its wait is over; not at all when its client leaves first
  */
@@ -53,6 +54,8 @@ const NANOS_MAX = 1e9;
 const FIRST_BOUND_OCTAVE = 3;
 /** The last bound, ns. */
 const HISTOGRAM_END = 2 ** 30 - 1;
+/** Commands of a run inside EXEC or a script between two comparisons of the tick: a power of two. */
+const INNER_COMMANDS = 8;
 assert(
   (COUNTERS + OCTAVES + BUCKETS) * 2 === STATISTICS_ROW_WORDS,
   "a statistics row is its counters, octaves and buckets",
@@ -197,6 +200,11 @@ export class CommandStatistics {
 
   // ---- timing, called by the dispatcher ----
 
+  /** A command is queued. Its time counts as that of the first command inside EXEC, if EXEC comes in the same batch. */
+  queues(): void {
+    if (this.count > 0) this.endRun();
+  }
+
   /** True for commands that share a run (STATISTICS-2). */
   isConstant(row: number): boolean {
     return this.shares[row] === 1;
@@ -242,6 +250,12 @@ export class CommandStatistics {
     this.row = this.table.rowOf(spec);
     this.alone = true;
     this.markMs = markMs;
+  }
+
+  /** As `ended`, for a command inside another one. The tick is compared after every few commands of a run. */
+  endedInner(call: Call): void {
+    if (this.alone || (this.count & (INNER_COMMANDS - 1)) === INNER_COMMANDS - 1) this.ended(call, false);
+    else this.count++;
   }
 
   /** A command of the run has ended. `isLast`: the batch or the connection's turn ends with it. */

@@ -55,12 +55,10 @@ export class ControlSequence {
   private run(session: Session, n: number, reply: Reply): Outcome {
     const { host, transaction } = this;
     const { call, statistics } = host;
-    const first = transaction.firstOf[n]!;
-    const { bytes, starts, lengths, firstOf } = transaction;
-    call.setArguments(bytes, starts, lengths, first, firstOf[n + 1]! - first);
+    transaction.open(call, n);
     call.setClient(session, []);
     const spec = transaction.specs[n]!;
-    const row = transaction.rows[n]!;
+    const row = transaction.rowAt(n);
     call.spec = spec;
     if (!host.mayRun(spec, reply)) return Done;
     statistics.beginRun(row);

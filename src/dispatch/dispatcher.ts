@@ -89,7 +89,7 @@ const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher implements TransactionHost {
   private readonly store: Store;
-  private readonly prefetch: Prefetch;
+  readonly prefetch: Prefetch;
   /** Shard whose lock the last command left to the next one of the run, null = none (DISPATCH-3). */
   private runShard: Shard | null = null;
   /** Selection version of the run's key. */
@@ -305,7 +305,7 @@ export class Dispatcher implements TransactionHost {
     const { session } = this.call;
     const { flags } = spec;
     this.endRun();
-    this.statistics.endRun();
+    this.statistics.queues();
     if ((flags & NO_MULTI) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
@@ -320,8 +320,7 @@ export class Dispatcher implements TransactionHost {
     if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
       return this.reject(row, MONITORS_NO_KEYS);
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
-    const hasOneKey = isOfOneKey(spec, this.call.argCount);
-    this.transactions.enqueue(row, hasOneKey ? this.prefetch : null, i);
+    this.transactions.enqueue(row, i);
     this.reply.constant(QUEUED);
     return Done;
   }
@@ -362,7 +361,7 @@ export class Dispatcher implements TransactionHost {
   /** What keeps the command from running now, or queues it; null = nothing. */
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
-    if (this.call.session.isPrimary) return this.holdPrimary(spec);
+    if (this.call.session.isPrimary) return this.holdPrimary(spec, i);
     const { transaction } = this.call.session;
     if (this.scriptState.busy !== 0 && this.isHeldByScript(spec)) return this.reject(row, this.busyText());
     if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
@@ -391,10 +390,10 @@ export class Dispatcher implements TransactionHost {
   }
 
   /** A command of the primary is never refused. Outside of sections it waits while a script runs too long, and for the change log. */
-  private holdPrimary(spec: CommandSpec): Outcome | null {
+  private holdPrimary(spec: CommandSpec, i: number): Outcome | null {
     const { transaction } = this.call.session;
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) {
-      this.transactions.enqueue(this.table.rowOf(spec), null, 0);
+      this.transactions.enqueue(this.table.rowOf(spec), i);
       return Done;
     }
     const flags = transaction !== null && spec.name === EXEC ? transaction.flags : spec.flags;

@@ -117,7 +117,7 @@ export class InnerCommands {
     this.runHandler(reply, key);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
-    statistics.ended(call, false);
+    statistics.endedInner(call);
   }
 
   private runHandler(reply: Reply, key: Key | null): void {
@@ -126,7 +126,7 @@ export class InnerCommands {
     if (key === null) store.index.hintWord = -1;
     if ((spec.flags & DENY_OOM) !== 0) {
       // Two keys may each open a segment. Whatever needs more reserves it itself.
-      const keys = isOfOneKey(spec, call.argCount) ? 1 : 2;
+      const keys = key !== null || isOfOneKey(spec, call.argCount) ? 1 : 2;
       if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
       if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
     }

@@ -21,15 +21,6 @@ const AHEAD_KEY_BYTES = 256;
 /** Words from a record's header to the next cache line, in which the value of a small record lies. */
 const VALUE_LINE_WORDS = 20;
 
-/** What is known of the bucket of a key that is used later. See Index.hintWord. */
-export class KeyHint {
-  word = -1;
-  slot = -1;
-  region = 0;
-  table = 0;
-  version = 0;
-}
-
 export class Prefetch {
   /** Table index of each command of the batch, -1 = unknown. */
   readonly commandOf = new Int32Array(BATCH_MAX);
@@ -93,23 +84,6 @@ export class Prefetch {
   /** The hashed first key of command `i`, null when it was not hashed. */
   keyAt(i: number): Key | null {
     return this.isHashed[i] === 1 ? this.keys[this.keyOf[i]!]! : null;
-  }
-
-  /**
-   * Takes the key of command `i` out, with what is known of its bucket, and leaves `other` in its place. Returns null, with
-   * nothing taken, when it was not hashed or a command next to it has the same one.
-   */
-  takeKey(i: number, other: Key, hint: KeyHint): Key | null {
-    if (this.isHashed[i] === 0 || this.keyOf[i] !== i || this.repeats[i + 1] !== 0) return null;
-    const key = this.keys[i]!;
-    this.keys[i] = other;
-    this.isHashed[i] = 0;
-    hint.word = this.hasBuckets ? this.bucketWord[i]! : -1;
-    hint.slot = this.slot[i]!;
-    hint.region = this.bucketRegion[i]!;
-    hint.table = this.tableOf[i]!;
-    hint.version = this.version[i]!;
-    return key;
   }
 
   /** As keyAt. Also passes the hints for command `i`, which runs next, to the index and to the member prefetch. */

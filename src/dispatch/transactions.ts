@@ -12,7 +12,6 @@
  *   TRANSACTION-2  EXEC that returns Retry has changed nothing, and its transaction is as it was
  *   TRANSACTION-3  a command inside answers at once: its outcome is Done
  */
-import type { Key } from "../store/key.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply, ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
@@ -21,8 +20,8 @@ import { Denied } from "./access.ts";
 import { ControlSequence, MIXED_WITH_KEYS, type SequenceHost } from "./control-sequence.ts";
 import { type Call, noArguments } from "./call.ts";
 import type { InnerCommands, InnerHost } from "./inner-commands.ts";
-import { KeyArguments } from "./key-arguments.ts";
-import type { KeyHint, Prefetch } from "./prefetch.ts";
+import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
+import type { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import { ASKS_THREADS, type CommandSpec, DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
 import { Transaction } from "./transaction.ts";
@@ -36,6 +35,8 @@ const COPIED_CHUNKS = 64;
 
 /** What EXEC asks of the dispatcher. */
 export interface TransactionHost extends InnerHost {
+  /** The keys of the batch at work. */
+  readonly prefetch: Prefetch;
   /** Makes room for a transaction whose arguments have `bytes`. False: there is none. */
   makesRoom(bytes: number): boolean;
 }
@@ -67,16 +68,19 @@ export class Transactions {
 
   /** MULTI */
   begin(session: Session): void {
-    session.transaction = this.spare.pop() ?? new Transaction();
+    session.transaction = this.spare.pop() ?? new Transaction(this.store);
   }
 
-  /** Queues the command of the call, whose row is `row`. `ahead` may have hashed its only key, as that of command `i`; null = it has not. */
-  enqueue(row: number, ahead: Prefetch | null, i: number): void {
-    const { call, store } = this;
-    const transaction = call.session.transaction!;
-    const key = ahead === null ? null : ahead.keyAt(i);
-    if (key !== null) transaction.keepKey(ahead!, i, store);
-    transaction.add(call, row, key, this.keyArguments);
+  /** Queues the command of the call, whose row is `row` and which is command `i` of the batch. */
+  enqueue(row: number, i: number): void {
+    const { call } = this;
+    const key = isOfOneKey(call.spec, call.argCount) ? this.host.prefetch.keyAt(i) : null;
+    call.session.transaction!.add(call, row, i, key, this.keyArguments);
+  }
+
+  /** The batch of the session ends (QUEUED-1). */
+  endBatch({ transaction }: Session): void {
+    if (transaction?.isInBatch === true) transaction.keep(this.call);
   }
 
   /** A command of the session was refused: EXEC will refuse the transaction. */
@@ -151,6 +155,7 @@ export class Transactions {
       return Done;
     }
     this.watches.end(session);
+    if (transaction.isInBatch) transaction.keep(this.call);
     session.transaction = null;
     session.sequence = new ControlSequence(this.sequenceHost, transaction);
     return session.sequence.begin(session, reply);
@@ -162,7 +167,7 @@ export class Transactions {
     const { pool } = this.store;
     // Blocks are powers of two, so a value may take twice its bytes.
     const chunks =
-      (transaction.mayCopy ? COPIED_CHUNKS : pool.commandChunks) + ((transaction.used * 2) >>> CHUNK_SHIFT);
+      (transaction.mayCopy ? COPIED_CHUNKS : pool.commandChunks) + ((transaction.plainBytes * 2) >>> CHUNK_SHIFT);
     if (this.section.reserve(chunks)) return true;
     this.call.server.wantRegion();
     return !pool.mayGrow;
@@ -174,9 +179,7 @@ export class Transactions {
     if (transaction.needsAll) {
       if (!section.enterAll()) return false;
     } else {
-      const { shards } = transaction;
-      section.beginSet(shards.length + (watch?.shards.length ?? 0) + 1);
-      for (let n = 0; n < shards.length; n++) section.want(store.shards[shards[n]!]!);
+      section.beginBits(transaction.shardBits);
       for (const shard of watch?.shards ?? NO_SHARDS) section.want(shard);
       // A section holds a lock, even of commands that need none (PING).
       if (section.setSize === 0) section.want(store.shards[0]!);
@@ -194,18 +197,14 @@ export class Transactions {
     call.noteArguments(outer);
     let lacks = false;
     for (let n = 0; n < transaction.count; n++) {
-      this.openArguments(transaction, n);
+      transaction.open(call, n);
       if (call.cold.lacksValues(transaction.specs[n]!)) lacks = true;
     }
     call.restoreArguments(outer);
     return lacks;
   }
 
-  private openArguments({ bytes, starts, lengths, firstOf }: Transaction, n: number): void {
-    const first = firstOf[n]!;
-    this.call.setArguments(bytes, starts, lengths, first, firstOf[n + 1]! - first);
-  }
-
+  /** True when a copy has one of the keys write-frozen. */
   private isFrozen({ shards, hashes }: Transaction): boolean {
     for (let n = 0; n < shards.length; n++) {
       const shard = this.store.shards[shards[n]!]!;
@@ -242,27 +241,16 @@ export class Transactions {
   }
 
   private execute(transaction: Transaction, n: number, reply: Reply): void {
-    const { inner } = this;
+    const { inner, call } = this;
     const staged = transaction.staged[n]!;
-    this.openArguments(transaction, n);
+    transaction.open(call, n);
     const { written } = reply;
     const spec = transaction.specs[n]!;
-    const key = transaction.keyAt(n);
-    if (key !== null) this.hintIndex(key, transaction.hintAt(n));
-    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, key);
+    const place = transaction.placeAt(n);
+    const key = place >= 0 && isOfOneKey(spec, call.argCount) ? this.host.prefetch.select(place) : null;
+    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rowAt(n), staged, reply, key);
     this.size(transaction, n, reply.written - written);
     for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
-  }
-
-  /** Passes on what was known of the key's bucket when its command was queued. */
-  private hintIndex({ hashB }: Key, { word, slot, region, table, version }: KeyHint): void {
-    const { index } = this.store;
-    index.hintWord = word;
-    index.hintSlot = slot;
-    index.hintRegion = region;
-    index.hintHash = hashB;
-    index.hintKs = table;
-    index.hintVersion = version;
   }
 
   /** Checks the rights of the user again: they may have changed since the command was queued. */
@@ -277,12 +265,14 @@ export class Transactions {
   }
 
   /** Logs a large request or reply. */
-  private size({ firstOf, lengths }: Transaction, n: number, replyBytes: number): void {
+  private size(transaction: Transaction, n: number, replyBytes: number): void {
     const { statistics } = this.host;
-    if (statistics.requestLimit === Infinity && replyBytes < statistics.replyLimit) return;
+    if (transaction.argumentBytes < statistics.requestLimit && replyBytes < statistics.replyLimit) return;
+    const { call } = this;
+    transaction.open(call, n);
     let requestBytes = 0;
-    for (let i = firstOf[n]!; i < firstOf[n + 1]!; i++) requestBytes += lengths[i]!;
-    statistics.sized(this.call, requestBytes, replyBytes);
+    for (let i = 0; i < call.argCount; i++) requestBytes += call.argBytes(i);
+    statistics.sized(call, requestBytes, replyBytes);
   }
 }
 

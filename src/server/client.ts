@@ -335,9 +335,9 @@ export class Client implements OutputOwner, Receiver {
 
   /** Runs the commands from `start`. Returns the offset of the first byte that is left. */
   private process(bytes: Buffer, start: number, end: number): number {
-    const { engine, session } = this;
+    const { engine, session, input } = this;
     const { parser, dispatcher, reply } = engine;
-    const { progress } = this.input;
+    const { progress } = input;
     // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged
     // write. Any client may be sent something: another one can redirect its invalidations to it.
     engine.call.pubsub.fetchFor(session);
@@ -357,6 +357,7 @@ export class Client implements OutputOwner, Receiver {
       if (count > 0) {
         dispatcher.prepare(parser, bytes, session);
         const next = this.runBatch(bytes, count, end);
+        if (session.transaction !== null) engine.call.transactions.endBatch(session);
         if (next >= 0) return next;
         budget -= count;
       }
@@ -372,7 +373,6 @@ export class Client implements OutputOwner, Receiver {
         return at;
       }
     }
-    const { input } = this;
     if (at === end || progress.bulk <= INLINE_VALUE_MAX || !input.beginStaging(bytes, at, end)) return at;
     if (input.lacksRoom || !input.isStaging) this.suspend();
     input.lacksRoom = false;
@@ -567,8 +567,8 @@ export class Client implements OutputOwner, Receiver {
 
   /** Discards the replies of a batch in which a command threw: they must not reach the next client. */
   private abandonBatch(): void {
-    this.engine.reply.at = 0;
-    this.engine.reply.position = 0;
+    this.engine.call.transactions.endBatch(this.session);
+    this.engine.reply.at = this.engine.reply.position = 0;
     this.isReplying = false;
     this.pushes.length = 0;
     this.engine.turn.abandon();

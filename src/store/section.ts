@@ -208,6 +208,17 @@ export class Section {
     this.isMany = keys > FEW;
     if (this.isMany) this.wanted.fill(0);
   }
+  /** As beginSet, with the shards whose bits are set. */
+  beginBits(bits: Int32Array): void {
+    const { wants } = this;
+    this.isMany = false;
+    let count = 0;
+    for (let word = 0; word < bits.length; word++) {
+      for (let rest = bits[word]!; rest !== 0; rest &= rest - 1)
+        wants[count++] = (word << 5) + 31 - Math.clz32(rest & -rest);
+    }
+    this.wantCount = count;
+  }
   want({ number }: Shard): void {
     if (this.isMany) {
       if (this.wanted[number] === 0) this.wantCount++;

@@ -417,6 +417,51 @@ describe("locks and memory", () => {
     expect(waitedKeys(one)).toBe(0);
   });
 
+  test("a transaction whose bytes come in two pieces, cut anywhere", () => {
+    const one = testEngine();
+    one.checksEach = false;
+    const bytes = Buffer.concat(
+      [
+        "MULTI",
+        "SET k a",
+        "APPEND k b",
+        "APPEND k c",
+        "MSET m 1 n 2",
+        "SELECT 1",
+        "HSET h f v",
+        "SELECT 0",
+        "GET k",
+        "EXEC",
+      ].map((line) => encodeCommand(line.split(" "))),
+    );
+    const queued = Array.from({ length: 8 }, () => "+QUEUED");
+    const all = ["+OK", ...queued, '*[+OK, :2, :3, +OK, +OK, :1, +OK, "abc"]'];
+    for (let cut = 0; cut < bytes.length; cut++) {
+      const replies = [...one.client.raw(bytes.subarray(0, cut)), ...one.client.raw(bytes.subarray(cut))];
+      expect([cut, replies.map((reply) => show(reply))]).toEqual([cut, all]);
+      one.client.send("FLUSHALL");
+    }
+    one.check();
+  });
+
+  test("EXEC in the batch of its commands waits for their locks, and its turn may be used up", () => {
+    const one = testEngine();
+    const { client } = one;
+    const bytes = Buffer.concat(
+      [["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["MGET", "a", "b"], ["EXEC"]].map((args) => encodeCommand(args)),
+    );
+    const received = Buffer.from(bytes);
+    const release = holdLocks(one.engine.store);
+    client.client.receive(received);
+    received.fill(0xff);
+    expect(client.client.isSuspended).toBe(true);
+    release();
+    const replies = ["+OK", "+QUEUED", "+QUEUED", "+QUEUED", '*[+OK, :2, *["2", null$]]'];
+    expect(client.raw("").map((reply) => show(reply))).toEqual(replies);
+    one.engine.turnCommands = 3;
+    expect(client.raw(bytes).map((reply) => show(reply))).toEqual(replies);
+  });
+
   test("watches leave nothing behind, however they end", () => {
     const one = testEngine();
     const other = one.connect();

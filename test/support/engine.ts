@@ -61,7 +61,10 @@ export class TestClient {
 
   /** Sends bytes as they are. Returns the replies, in order. */
   raw(bytes: Buffer | string): Reply[] {
-    this.client.receive(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+    const received = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : Buffer.from(bytes);
+    this.client.receive(received);
+    // A transport uses its buffer again: nothing may refer to it any more.
+    received.fill(0xff);
     this.owner.runTurns();
     const replies: Reply[] = [];
     for (let reply = this.parser.take(); reply !== null; reply = this.parser.take()) replies.push(reply);

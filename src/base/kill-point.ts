@@ -30,6 +30,8 @@ export const KILL_STEPS = [
   "recovery-cut",
   "recovery-appended",
   "recovery-ring",
+  /** A base that refers to segment files: the base and its manifest are written. */
+  "references-written",
   /** A stop image: it is complete but for its name; it has the name. The next start has it in place; it is removed. */
   "image-written",
   "image-named",

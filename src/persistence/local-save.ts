@@ -60,7 +60,7 @@ export class LocalSave implements PieceOutlet {
     });
   }
 
-  end(dropped: Dropped): void {
+  end(dropped: Dropped, _segments: readonly number[]): void {
     const { persistence, position } = this;
     this.attempt(() => {
       const keys = persistence.state.get("keysInAll");

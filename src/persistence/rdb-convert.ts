@@ -4,13 +4,14 @@
  *
  *   24, 25 hash with deadlines of fields       below version 12: 4   the deadlines are dropped
  *   222 hash of Valkey 9                       24, below version 12 as that
+ *   226 string in a segment file               refused: the value is elsewhere
  *   224 set, 225 sorted set, Ferrite's own     2 and 5               the deadlines are dropped
  *   21 stream                                  below version 11: 19  the times at which consumers were last active are dropped
  *   20 set                                     below version 11: 2
  *
  * A member whose deadline has passed is left out, because without its deadline it would come back.
  */
-import type { FileReader } from "../base/file-reader.ts";
+import { BadFile, type FileReader } from "../base/file-reader.ts";
 import { RdbKind, rdbItems, RdbType } from "../structures/rdb-collection.ts";
 import { RDB_VERSION_FIELD_DEADLINES } from "../structures/rdb-string.ts";
 import { NOT_GIVEN, RdbItem, RdbReader } from "./rdb-reader.ts";
@@ -67,6 +68,8 @@ class Converter {
       frequency: rdb.frequency,
     });
     if (rdb.isLong) return this.longString();
+    if (rdb.isReference)
+      throw new BadFile(rdb.keyOffset, `the value of key ${rdb.keyText()} is in segment file ${rdb.reference.file}`);
     // Every value is decoded, so that no damage is copied.
     const kind = rdb.decode();
     switch (rdb.type) {

@@ -33,7 +33,7 @@ export interface LoadOptions {
   /** Stores only the keys of shards of which `worker` of `workers` is home worker. */
   worker: number;
   workers: number;
-  /** The file has nothing behind the RDB part. */
+  /** The file has nothing behind the RDB part. Otherwise it is the base of an append-only file, which may refer to segment files. */
   isWhole: boolean;
 }
 
@@ -155,6 +155,7 @@ export class RdbLoader {
     const { target, rdb } = this;
     const { store } = target;
     if (!this.isDecoded) {
+      if (rdb.isReference) this.checkReference();
       if (rdb.isLong) this.beginLong();
       else this.kind = rdb.decode();
       this.isDecoded = true;
@@ -199,6 +200,9 @@ export class RdbLoader {
       stored = restoreItems(store, target.collections, this.kind, due);
       if (stored === 0) this.empty++;
       if (stored <= 0) return stored;
+    } else if (rdb.isReference) {
+      stored = strings.setCold(rdb.reference, due);
+      if (stored < 0) return stored;
     } else {
       stored =
         this.staged !== null
@@ -209,6 +213,14 @@ export class RdbLoader {
     store.access.restore(store.cursor.m, store.cursor.w, rdb.idleSeconds, rdb.frequency);
     if (due !== 0) this.expires++;
     return 1;
+  }
+
+  private checkReference(): void {
+    const { rdb, target } = this;
+    const { file } = rdb.reference;
+    const why = this.options.isWhole ? "this file may not refer to any" : target.store.cold.objectionTo(file);
+    if (why !== "")
+      throw new BadFile(rdb.keyOffset, `the value of ${rdb.keyText()} is in segment file ${file}: ${why}`);
   }
 
   // ---- long strings ----

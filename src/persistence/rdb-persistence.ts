@@ -28,6 +28,7 @@ import { ReplacedFile, type SavedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
 import { RdbWriter } from "./rdb-writer.ts";
 import { openSave, type SavePlan, savePlan } from "./save-plan.ts";
+import { SEGMENTS_FIELD } from "./segment-manifest.ts";
 import { SyncWaits } from "./sync-waits.ts";
 import { SaveState } from "./save-state.ts";
 import { SnapshotRun } from "./snapshot-run.ts";
@@ -72,6 +73,8 @@ export interface AofBase {
   readonly bytes: number;
   /** "" = it was written. */
   readonly failure: string;
+  /** Called when it has become the file, or, with false, when it will never be. */
+  readonly settle?: (isUsed: boolean) => void;
 }
 
 export class RdbPersistence implements Persistence {
@@ -212,7 +215,10 @@ export class RdbPersistence implements Persistence {
     );
     const parts: Buffer[] = [];
     const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false, false);
-    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase, history), libraries);
+    const { manifest = "" } = format;
+    const fields = auxFields(call.store.nowMs, host.usedBytes(), isBase, history);
+    if (manifest !== "") fields.push([SEGMENTS_FIELD, manifest]);
+    writer.header(format.version, fields, libraries);
     for (const { database, keys, expires } of sizes) writer.database(database, keys, expires);
     writer.flush();
     return Buffer.concat(parts);

@@ -11,6 +11,7 @@
  * `next` returns the kind of the next item. After a key, its value is available in one of two ways:
  *
  *   isLong   a string above 64 KiB, read part by part with `part`; unread parts are skipped
+ *   isReference   the place of a string in a segment file (rdb-reference.ts): `reference`
  *   else     in one piece of the window; `decode` reads it into rdbString, rdbItems or rdbStream, where it stays valid until
  *            the next `next`
  *
@@ -25,6 +26,13 @@ import { RdbKind, RdbType, readCollection } from "../structures/rdb-collection.t
 import { RDB_STRING, rdbString, RDB_VERSION_MAX, readString, readStringInto } from "../structures/rdb-string.ts";
 import { LzfStream } from "./lzf-stream.ts";
 import { RdbExtent, StringForm } from "./rdb-extent.ts";
+import {
+  RDB_REFERENCE,
+  REFERENCE_CHUNKED,
+  REFERENCE_FLAGS,
+  REFERENCE_GROWN,
+  type SegmentPlace,
+} from "./rdb-reference.ts";
 
 const Opcode = {
   SlotInfo: 244,
@@ -88,6 +96,9 @@ export class RdbReader {
   /** The value is a string of `longBytes` that is read by `part`. */
   isLong = false;
   longBytes = 0;
+  /** The value is in a segment file. */
+  isReference = false;
+  readonly reference: SegmentPlace = { file: 0, offset: 0, length: 0, isChunked: false, isGrown: false };
 
   /** End: whether the file has a checksum, which was right. */
   isSummed = false;
@@ -258,7 +269,9 @@ export class RdbReader {
       );
     this.isAtKey = true;
     reader.hold();
+    this.isReference = type === RDB_REFERENCE;
     if (type === RDB_STRING) this.measureString();
+    else if (this.isReference) this.readReference();
     else extent.value(type, at);
     return RdbItem.Key;
   }
@@ -306,6 +319,19 @@ export class RdbReader {
     this.lzf = form === StringForm.Packed ? new LzfStream(reader, extent.packed, length, this.valueOffset) : null;
   }
 
+  private readReference(): void {
+    const { reader, extent, reference } = this;
+    const flags = reader.byte();
+    if (flags > REFERENCE_FLAGS) throw new BadFile(this.valueOffset, "a reference to a segment file is malformed");
+    reference.isChunked = (flags & REFERENCE_CHUNKED) !== 0;
+    reference.isGrown = (flags & REFERENCE_GROWN) !== 0;
+    reference.length = extent.count();
+    reference.file = extent.count();
+    reference.offset = extent.count();
+    const isPossible = reference.length <= LARGE_VALUE_MAX && reference.file < 2 ** 31 && reference.offset < 2 ** 32;
+    if (!isPossible) throw new BadFile(this.valueOffset, "a reference to a segment file is malformed");
+  }
+
   /** Reads the next part of a long string, at most 64 KiB or a little more. Returns its length, 0 at the end. */
   part(): number {
     if (this.lzf !== null) {
@@ -330,9 +356,13 @@ export class RdbReader {
     return this.type === RDB_STRING;
   }
 
-  /** Decodes the value of the key into rdbString, or into rdbItems or rdbStream. Returns its kind; None for a string. */
+  /**
+   * Decodes the value of the key into rdbString, or into rdbItems or rdbStream. Returns its kind; None for a string, and for a
+   * reference, of which nothing is to be decoded.
+   */
   decode(): RdbKind {
     const { reader, type } = this;
+    if (this.isReference) return RdbKind.None;
     const { window, heldAt, start } = reader;
     if (this.isString) {
       if (readStringInto(window, heldAt, start, LARGE_VALUE_MAX, UNPACKED) < 0) this.diagnose();

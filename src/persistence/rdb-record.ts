@@ -27,6 +27,7 @@ import {
   writeLength,
   writePacked,
 } from "../structures/rdb-string.ts";
+import { writeReference } from "./rdb-reference.ts";
 import type { KeyFacts, RdbWriter } from "./rdb-writer.ts";
 
 export interface RdbFormat {
@@ -38,6 +39,8 @@ export interface RdbFormat {
   readonly sums: boolean;
   /** Strings that become shorter by it are compressed, up to 64 KiB. */
   readonly compresses: boolean;
+  /** Id of the manifest (segment-manifest.ts) with which strings in segment files are only referred to; "" = values are written. */
+  readonly manifest?: string;
 }
 
 /**
@@ -178,6 +181,13 @@ export class RecordWriter {
     } else if (keeps.ofMembers) dropped.kept += timed;
     else dropped.members += timed;
     return true;
+  }
+
+  /** Writes the cold record that `at` is on as a reference. Its shard's lock is held. */
+  writeReference(at: FoundRecord, writer: RdbWriter): void {
+    this.readFacts(at);
+    writer.openKey(at.b, keyAt(at.m, at.w) << 2, keyBytes(at.m, at.w), this.facts);
+    writeReference(at, writer);
   }
 
   // ---- pinned ----

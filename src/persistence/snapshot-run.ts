@@ -3,7 +3,7 @@
  *
  *   under a lock   record  ─► writer of records ─► piece │
  *                  pinned  ─► queue                      │
- *                  cold    ─► cold-queue.ts              ├─► outlet
+ *                  cold    ─► reference, or cold-queue.ts ├─► outlet
  *   in steps       queue   ─► writer of long values ─►   │
  *                  read    ─► writer of records     ─►   │
  *
@@ -13,12 +13,14 @@
  */
 import type { Config } from "../base/config/config.ts";
 import type { Call } from "../dispatch/call.ts";
+import { coldFile } from "../store/cold.ts";
 import { ColdFailure } from "../store/cold-stops.ts";
 import { Collections } from "../store/collections.ts";
 import type { FoundRecord } from "../store/record-cursor.ts";
 import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
 import { ColdQueue } from "./cold-queue.ts";
 import { type Dropped, type PinnedValue, type RdbFormat, RecordWriter } from "./rdb-record.ts";
+import { mayRefer } from "./rdb-reference.ts";
 import { RdbWriter } from "./rdb-writer.ts";
 
 /** A value with more bytes than this outside its record is pinned instead of written under the lock. */
@@ -32,8 +34,8 @@ export interface PieceOutlet {
   put(source: number, bytes: Buffer, length: number, isOpen: boolean): void;
   /** A value cannot be read: there will be no file. */
   fail(reason: string): void;
-  /** This worker has put its last piece. */
-  end(dropped: Dropped): void;
+  /** This worker has put its last piece. `segments`: the segment files that it has referred to, and that are pinned for the owner of the file. */
+  end(dropped: Dropped, segments: readonly number[]): void;
   /** So much of all sources waits for the file that a walk rests. */
   readonly isFull: boolean;
   /** So much of this source waits. Until then a source within a key continues, although the others wait behind it. */
@@ -91,6 +93,9 @@ export class SnapshotRun implements SnapshotSink {
   private readonly long: PieceSource;
   private readonly queue: PinnedValue[] = [];
   private readonly coldQueue: ColdQueue;
+  /** The file refers to values in segment files; and the files that it has referred to. */
+  private refers = false;
+  private readonly segments = new Set<number>();
   /** Pins whose shard's lock was not free. */
   private readonly unpins: PinnedValue[] = [];
   private isWalking = false;
@@ -114,6 +119,8 @@ export class SnapshotRun implements SnapshotSink {
   /** A snapshot is about to be cut. Its records go to `outlet`. */
   prepare(outlet: PieceOutlet, format: RdbFormat): void {
     this.outlet = outlet;
+    this.refers = (format.manifest ?? "") !== "";
+    this.segments.clear();
     this.records = new RecordWriter(this.call.store, this.collections, format, this.config);
     this.short.writer.compresses = this.long.writer.compresses = format.compresses;
     this.counted = this.keysWritten;
@@ -146,7 +153,15 @@ export class SnapshotRun implements SnapshotSink {
   };
   private readonly whole = (at: FoundRecord, database: number): void => this.snapshot.hand(at, database);
   cold(at: FoundRecord, database: number): void {
-    this.coldQueue.add(at, database);
+    if (!this.refers || !mayRefer(at)) return this.coldQueue.add(at, database);
+    const file = coldFile(at.m, at.w);
+    if (!this.segments.has(file)) {
+      this.call.store.cold.files.pin(file);
+      this.segments.add(file);
+    }
+    this.short.begin(database);
+    this.records!.writeReference(at, this.short.writer);
+    this.short.end();
   }
   pinned(at: FoundRecord, database: number, pin: number): void {
     this.queue.push(this.records!.pinned(at, database, pin));
@@ -242,6 +257,6 @@ export class SnapshotRun implements SnapshotSink {
     this.short.flush();
     this.long.flush();
     this.isWalking = false;
-    this.outlet!.end(this.records!.dropped);
+    this.outlet!.end(this.records!.dropped, [...this.segments]);
   }
 }

@@ -39,6 +39,8 @@ export interface AofHost {
   loadRdb(request: RdbLoadRequest): Promise<unknown>;
   /** Writes the data as of some position of the change log to a file of that name. */
   writeBase(name: string): Promise<AofBase>;
+  /** The file keeps more on the disk than it is worth. */
+  isWasteful(): boolean;
 }
 
 /** Another data set takes the place of this one. Clients are answered LOADING meanwhile. */
@@ -122,7 +124,9 @@ export class AofControl {
     const slowSyncs = new SlowSyncs(this.state, this.log);
     setInterval(() => {
       slowSyncs.look();
-      if (this.aof?.wantsRewrite === true && !this.isStopping) this.rewrite();
+      const { aof } = this;
+      const isWanted = aof !== null && (aof.wantsRewrite || (aof.mayRewrite && host.isWasteful()));
+      if (isWanted && !this.isStopping) this.rewrite();
     }, LOOK_MS).unref();
     config.onChange("persistence.enable_aof", () => {
       void this.inTurn(() => this.followConfig());
@@ -236,19 +240,23 @@ export class AofControl {
     const name = `temp-rewriteaof-${process.pid}.aof`;
     state.set("isRewriting", 1);
     state.set("rewriteBeganMs", systemClock.wallMs());
-    let { failure, bytes } = await this.host.writeBase(name);
+    const base = await this.host.writeBase(name);
+    let { failure } = base;
+    let isReplaced = false;
     try {
       if (failure === "") {
         realFiles.rename(join(dirname(target), name), target);
+        isReplaced = true;
         realFiles.syncDirectory(dirname(target));
       }
     } catch (thrown) {
       failure = errorMessage(thrown);
     }
+    base.settle?.(isReplaced);
     state.set("isRewriting", 0);
     state.set("rewriteFailures", failure === "" ? 0 : state.get("rewriteFailures") + 1);
     if (failure === "")
-      this.log.info(`${target} written: ${bytes} bytes; changes are not appended to it (appendonly no)`);
+      this.log.info(`${target} written: ${base.bytes} bytes; changes are not appended to it (appendonly no)`);
     else this.log.error("aof_rewrite_failed", `${target} could not be written: ${failure}`);
   }
 

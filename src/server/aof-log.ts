@@ -131,12 +131,15 @@ export class AofLog {
     return this.state.get("isRewriting") === 1;
   }
 
+  /** True when a rewrite that is wanted may begin. */
+  get mayRewrite(): boolean {
+    return !this.isRewriting && this.thread !== null && systemClock.monotonicMs() >= this.retryMs;
+  }
+
   /** True when the file has grown so much that it is to be rewritten, or must be because it cannot be trusted. */
   get wantsRewrite(): boolean {
     const { config, state } = this;
-    if (this.isRewriting || this.thread === null) return false;
-    const isWanted = this.mustRewrite || hasGrown(config, state.get("bytes"), state.get("baseBytes"));
-    return isWanted && systemClock.monotonicMs() >= this.retryMs;
+    return this.mayRewrite && (this.mustRewrite || hasGrown(config, state.get("bytes"), state.get("baseBytes")));
   }
 
   /**
@@ -184,18 +187,23 @@ export class AofLog {
     const name = `temp-rewriteaof-${process.pid}.aof`;
     const base = await writeBase(name);
     if (base.failure !== "") {
+      base.settle?.(false);
       this.tell({ kind: "abandonRewrite" });
       return base.failure;
     }
     if (this.isStopped) {
       realFiles.unlink(join(dirname(this.recovered.target), name));
+      base.settle?.(false);
       return STOPPED;
     }
     const replaced = new Promise<string>((resolve) => {
       this.replaced = resolve;
     });
     this.tell({ kind: "replaceBy", base: join(dirname(this.recovered.target), name), position: base.position });
-    return replaced;
+    const failure = await replaced;
+    // After a failure either file may be in place: what both refer to stays.
+    if (failure === "") base.settle?.(true);
+    return failure;
   }
 
   /** Writes and syncs what is left. Resolves with false when that failed. */

@@ -115,6 +115,9 @@ function objection(config: Config, files: Files, places: ImagePlaces, head: Imag
   return isSame(files, places, head.source) ? "" : `${head.source.path} has changed since it was written`;
 }
 
+type UsedBytes = Omit<Adopted, "files">;
+const NO_BYTES: UsedBytes = { logBytes: 0, deadBytes: 0, heapBytes: 0, chunkBytes: 0 };
+
 /** The end of a log. */
 export interface LogEnd {
   readonly logId: string;
@@ -216,25 +219,29 @@ export class ImageControl {
       const [file, written, live, records] = segments.subarray(at, at + SEGMENT_ENTRY_WORDS);
       this.coldFiles.adopt(file!, written!, live!, records!, head.lastSegment);
     }
-    this.adopt(segments);
+    const files: number[] = [];
+    for (let at = 0; at < segments.length; at += SEGMENT_ENTRY_WORDS) files.push(segments[at]!, segments[at + 1]!);
+    this.adopt(files, this.usedBytes());
     return "";
   }
 
-  /** The workers learn what is theirs now. */
-  private adopt(segments: Int32Array): void {
+  /** The workers learn what is theirs now: of `segments`, which are numbers and units, each has some. */
+  private adopt(segments: readonly number[], used: UsedBytes): void {
     const { workers } = this.host;
-    const used = this.usedBytes();
     for (let worker = 0; worker < workers; worker++) {
       const files: number[] = [];
-      for (let at = 0; at < segments.length; at += SEGMENT_ENTRY_WORDS)
+      for (let at = 0; at < segments.length; at += 2)
         if (segments[at]! % workers === worker) files.push(segments[at]!, segments[at + 1]!);
-      const none = { logBytes: 0, deadBytes: 0, heapBytes: 0, chunkBytes: 0 };
-      this.host.send(worker, { kind: "adoptImage", adopted: { ...(worker === 0 ? used : none), files } });
+      this.host.send(worker, { kind: "adoptImage", adopted: { ...(worker === 0 ? used : NO_BYTES), files } });
     }
+  }
+  /** As for the files of an image: numbers and units of segment files that were there before. */
+  shareOut(segments: readonly number[]): void {
+    this.adopt(segments, NO_BYTES);
   }
 
   /** What the data takes, by what it is taken for. */
-  private usedBytes(): Omit<Adopted, "files"> {
+  private usedBytes(): UsedBytes {
     const { control, pool, arena } = this.memory;
     const segments = new Segments(arena, pool);
     let logBytes = 0;

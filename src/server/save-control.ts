@@ -2,10 +2,10 @@
  * The main thread's control of background saves: BGSAVE, save points, scheduled saves. Results go to SaveState, where
  * INFO and LASTSAVE find it, and to the log.
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { snapshotFailed } from "../base/errors.ts";
-import { realFiles } from "../base/files.ts";
+import { FileFailure, realFiles } from "../base/files.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { Control } from "../memory/control.ts";
@@ -18,6 +18,7 @@ import { SaveState } from "../persistence/save-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { ToMain } from "./messages.ts";
+import type { SegmentReferences } from "./segment-references.ts";
 import type { SnapshotControl } from "./snapshot-control.ts";
 
 /** How often save points are looked at, and how soon a save that failed is tried again by one, ms. */
@@ -38,6 +39,7 @@ export class SaveControl {
     private readonly control: Control,
     private readonly cells: Cells,
     private readonly snapshots: SnapshotControl,
+    private readonly references: SegmentReferences,
   ) {
     this.saves = new SaveState(control);
     this.checkpoints = new CheckpointState(control);
@@ -149,17 +151,36 @@ export class SaveControl {
   /** Writes the base of an append-only file under a name of its own, when no other snapshot is under way. */
   async writeBase(name: string): Promise<AofBase> {
     const { state } = this.snapshots;
+    const directory = resolve(this.config.text("storage.data_dir"));
     while (!state.claim()) await new Promise((next) => setTimeout(next, CLAIM_MS));
-    const { position, bytes, failure } = await this.snapshots.take({
-      directory: resolve(this.config.text("storage.data_dir")),
+    const id = this.references.newId();
+    const { position, bytes, failure, segments } = await this.snapshots.take({
+      directory,
       name,
       temporary: `${name}.part`,
-      format: AOF_BASE_FORMAT,
+      format: { ...AOF_BASE_FORMAT, manifest: id },
       checkpoint: null,
       purpose: "base",
     });
+    const result = this.refer(id, segments, failure, join(directory, name));
     state.release();
-    return { position, bytes, failure };
+    return { position, bytes, failure: result, settle: (isUsed) => this.references.settle(id, isUsed) };
+  }
+
+  /** Notes which segment files a base refers to. Returns why it cannot be used. */
+  private refer(id: string, segments: readonly number[], failure: string, path: string): string {
+    if (failure !== "") {
+      this.references.release(segments);
+      return failure;
+    }
+    try {
+      this.references.add(id, segments);
+      return "";
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      realFiles.unlink(path);
+      return thrown.message;
+    }
   }
 
   /** The process ends. */

@@ -20,6 +20,8 @@ export interface SnapshotResult {
   readonly dropped: Dropped;
   readonly warnings: readonly string[];
   readonly path: string;
+  /** Segment files that the file refers to, and that are pinned, once for each time that they are here. */
+  readonly segments: readonly number[];
 }
 
 export type ToSaver =
@@ -41,4 +43,4 @@ export type PieceMessage =
   | { kind: "header"; bytes: Uint8Array; position: number; keys: number }
   | { kind: "piece"; source: number; bytes: Uint8Array; isOpen: boolean }
   | { kind: "failed"; reason: string }
-  | { kind: "end"; dropped: Dropped };
+  | { kind: "end"; dropped: Dropped; segments: readonly number[] };

@@ -51,8 +51,8 @@ export class SnapshotOutlet implements PieceOutlet {
     this.post({ kind: "failed", reason }, []);
   }
 
-  end(dropped: Dropped): void {
-    this.post({ kind: "end", dropped }, []);
+  end(dropped: Dropped, segments: readonly number[]): void {
+    this.post({ kind: "end", dropped, segments }, []);
   }
 
   private post(message: PieceMessage, transfer: ArrayBuffer[]): void {

@@ -8,6 +8,7 @@ import { PieceFile } from "../persistence/piece-file.ts";
 import type { SavedFile } from "../persistence/rdb-file.ts";
 import type { Dropped } from "../persistence/rdb-record.ts";
 import { openSave } from "../persistence/save-plan.ts";
+import { syncSegments } from "../persistence/segment-manifest.ts";
 import type { FromSaver, PieceMessage, SnapshotRequest, ToSaver } from "./snapshot-messages.ts";
 
 declare const self: Worker;
@@ -28,6 +29,8 @@ class Saver {
   private dropped: Dropped = { fields: 0, members: 0, kept: 0 };
   private position = 0;
   private keys = 0;
+  private segments: number[] = [];
+  private request: SnapshotRequest | null = null;
 
   constructor(ports: readonly MessagePort[], queued: SharedArrayBuffer) {
     this.queued = new Int32Array(queued);
@@ -38,6 +41,8 @@ class Saver {
   begin(request: SnapshotRequest): void {
     this.failure = "";
     this.ended = 0;
+    this.segments = [];
+    this.request = request;
     this.dropped = { fields: 0, members: 0, kept: 0 };
     this.queued.fill(0);
     try {
@@ -57,7 +62,10 @@ class Saver {
   }
 
   private receive(message: PieceMessage): void {
-    if (message.kind === "end") return this.end(message.dropped);
+    if (message.kind === "end") {
+      this.segments.push(...message.segments);
+      return this.end(message.dropped);
+    }
     if (this.failure !== "") return;
     if (message.kind === "failed") return this.fail(message.reason);
     this.attempt(() => {
@@ -94,7 +102,8 @@ class Saver {
     if (++this.ended < this.workers) return;
     if (this.failure === "")
       this.attempt(() => {
-        const { position, keys } = this;
+        const { position, keys, segments } = this;
+        if (segments.length > 0) syncSegments(realFiles, this.request!.directory, new Set(segments)); // MANIFEST-1
         this.dropped = this.pieces!.finish({ position, keys, dropped: this.dropped });
       });
     this.tellFinished();
@@ -110,9 +119,9 @@ class Saver {
   }
 
   private tellFinished(): void {
-    const { failure, dropped, file } = this;
+    const { failure, dropped, file, segments } = this;
     const { bytes, warnings, path } = file ?? { bytes: 0, warnings: [], path: "" };
-    tell({ kind: "finished", result: { failure, dropped, bytes, warnings: [...warnings], path } });
+    tell({ kind: "finished", result: { failure, dropped, bytes, warnings: [...warnings], path, segments } });
     this.pieces = null;
     this.file = null;
   }

@@ -35,6 +35,8 @@ import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { reloadRdb } from "./reload.ts";
+import { findManifest, SegmentReferences } from "./segment-references.ts";
+import type { SegmentManifest } from "../persistence/segment-manifest.ts";
 import { findImage, ImageControl } from "./image-control.ts";
 import { ResidentMemory } from "./resident-memory.ts";
 import { LogControl } from "./log-control.ts";
@@ -113,13 +115,20 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info("Server initialized");
   tidy(config, log);
   limitReads(config, log);
-  if (image === null) prepareSegments(config, log, () => false);
-  else memory.growTo(image.regions);
-  const recovered = image === null ? recoverFor(config, logs) : null;
-  const server = new Supervisor(config, logs, memory, facts, { image, recovered }, aclText);
+  if (image !== null) memory.growTo(image.regions);
+  const server = new Supervisor(config, logs, memory, facts, dataAtStart(config, logs, image), aclText);
   const code = await server.run();
   directory.leave();
   return code;
+}
+
+/** Finds out where the data comes from, and removes the segment files that nothing needs. Throws StartupError. */
+function dataAtStart(config: Config, logs: LogRoot, image: ImageHead | null): DataAtStart {
+  const manifest = findManifest(config, logs.target("persistence"), image !== null);
+  if (image !== null) return { image, recovered: null, manifest };
+  const needed = new Set(manifest?.files.map(({ file }) => file));
+  prepareSegments(config, logs.target("server"), (file) => needed.has(file));
+  return { image, recovered: recoverFor(config, logs), manifest };
 }
 
 /** Removes the leftovers of checkpoints that a crash interrupted. */
@@ -164,6 +173,8 @@ function connectAll(count: number): (MessagePort | null)[][] {
 interface DataAtStart {
   readonly image: ImageHead | null;
   readonly recovered: RecoveredAof | null;
+  /** What the append-only file refers to, also when the data comes from elsewhere. */
+  readonly manifest: SegmentManifest | null;
 }
 
 interface Pending {
@@ -194,6 +205,7 @@ class Supervisor {
         this.workers[worker]!.postMessage(message, transfer ?? []),
       loadRdb: (request: RdbLoadRequest) => this.loadRdb(request),
       writeBase: (name: string) => this.saves.writeBase(name),
+      isWasteful: () => this.references.isWasteful,
     };
     this.logControl = new LogControl(config, logs, facts.workers);
     this.tls = TlsControl.open(config, realFiles, systemClock, logs.target("tls"), (material) => {
@@ -209,7 +221,8 @@ class Supervisor {
     this.cells = new Cells(memory.control, 0);
     const log = logs.target("persistence");
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
-    this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
+    this.references = new SegmentReferences(config, log, memory.control);
+    this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots, this.references);
     this.images = new ImageControl(config, log, memory, this.cells, host);
     this.manager = ServiceManager.open(process.env, String(config.get("redis.supervised")), {
       log: logs.target("server"),
@@ -242,6 +255,7 @@ class Supervisor {
   private readonly metrics: MetricsControl;
   private readonly aof: AofControl;
   private readonly snapshots: SnapshotControl;
+  private readonly references: SegmentReferences;
   private readonly saves: SaveControl;
   private readonly images: ImageControl;
   private readonly cells: Cells;
@@ -316,15 +330,29 @@ class Supervisor {
    */
   private async recover(): Promise<{ recovered: RecoveredAof | null; isThere: boolean }> {
     const { config, logs, data, memory } = this;
-    if (data.image === null) return { recovered: data.recovered, isThere: false };
+    if (data.image === null) {
+      this.keepReferences(false);
+      return { recovered: data.recovered, isThere: false };
+    }
     memory.control.isLoading = true;
     const isThere = await this.images.load(data.image);
     memory.control.isLoading = false;
+    this.keepReferences(isThere);
     prepareSegments(config, logs.target("server"), (file) => this.images.keepsSegment(file));
     if (!isThere) return { recovered: recoverFor(config, logs), isThere };
     const { source, history } = data.image;
     if (source.kind === "rdb" && history !== null) this.replication.restore(history);
     return { recovered: continueFor(config, source), isThere };
+  }
+
+  /** What the append-only file refers to stays, and the workers learn what is theirs. `isThere`: the data is in place. */
+  private keepReferences(isThere: boolean): void {
+    const { references, data } = this;
+    if (data.manifest !== null) {
+      const files = references.begin(data.manifest, isThere);
+      if (this.config.flag("storage.tiering")) this.images.shareOut(files);
+    }
+    references.tidy();
   }
 
   /** In these words, because service managers, scripts and test harnesses wait for them. */

@@ -98,6 +98,11 @@ export class ColdFiles {
     const before = Atomics.sub(this.c, this.slotOf(file) + PINS, 1);
     assert(before > 0, "a pin is released once");
   }
+  /** As pin, for the owner of a file that refers to it: it stays although no record may refer to it yet, or any more. */
+  keep(file: number): void {
+    assert(this.isOpen(file), "a file that is kept is there");
+    Atomics.add(this.c, this.slotOf(file) + PINS, 1);
+  }
   /** False when the file may be unlinked. The records are counted first: without one nobody pins it (COLDFILE-3). */
   isNeeded(file: number): boolean {
     return this.liveRecords(file) > 0 || Atomics.load(this.c, this.slotOf(file) + PINS) > 0;

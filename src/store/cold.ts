@@ -334,6 +334,18 @@ export class ColdValues {
     return isReady;
   }
 
+  /** Why no record can refer to a segment file, "" = it can. */
+  objectionTo(file: number): string {
+    if (this.reader === null) return "there is no disk tier (storage.tiering)";
+    return this.files.isOpen(file) ? "" : "no such file is kept";
+  }
+
+  /** The record at `w` refers to its cold value from now on. */
+  refer(m: Int32Array, w: number, file: number, offset: number): void {
+    setFixed(m, w, file, offset | 0);
+    this.files.count(file, entryUnits(keyBytes(m, w), valueBytes(m, w)), 1);
+  }
+
   /** A record no longer refers to its cold value. */
   release(m: Int32Array, w: number): void {
     this.files.count(coldFile(m, w), entryUnits(keyBytes(m, w), valueBytes(m, w)), -1);

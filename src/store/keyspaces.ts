@@ -45,6 +45,15 @@ export class Keyspaces {
     for (let keyspace = this.scripts; keyspace < this.count; keyspace++) this.setState(keyspace, KeyspaceState.Used);
   }
 
+  /** Databases stand for these keyspaces from now on. There are no keys yet, and no other thread knows the map. */
+  arrange(keyspaces: readonly number[]): void {
+    for (let keyspace = 0; keyspace < this.scripts; keyspace++) this.setState(keyspace, KeyspaceState.Free);
+    for (const [db, keyspace] of keyspaces.entries()) {
+      this.setKeyspace(db, keyspace);
+      this.setState(keyspace, KeyspaceState.Used);
+    }
+  }
+
   /** First word of the map and the states, and their number: all there is about keyspaces. */
   get range(): readonly [number, number] {
     return [this.mapAt, this.databases + this.count];

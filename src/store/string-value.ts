@@ -23,6 +23,16 @@ import { STRING_CHUNK_BYTES, type StagedValue } from "./large.ts";
 import { KeyEvent } from "./key-events.ts";
 import { PLAIN, type Store } from "./store.ts";
 
+/** Where the value of a string is in the segment files. */
+export interface ColdString {
+  readonly file: number;
+  /** In units. */
+  readonly offset: number;
+  readonly length: number;
+  readonly isChunked: boolean;
+  readonly isGrown: boolean;
+}
+
 const INT_TEXT = Buffer.alloc(24);
 
 export class StringValue {
@@ -182,6 +192,20 @@ export class StringValue {
     }
     staged.takeOver(store.nowSeconds);
     cursor.setChunked(node, length);
+    store.changed(KeyEvent.Value);
+    return 0;
+  }
+
+  /** Sets the selected key, just looked up, to a string in a segment file. Returns 0, or Status. */
+  setCold(place: ColdString, deadlineMs: number): number {
+    const { store } = this;
+    const encoding = place.isChunked ? Encoding.ColdChunked : Encoding.Cold;
+    const status = store.place(RecordType.String, encoding, 0, 0, deadlineMs, PLAIN);
+    if (status < 0) return status;
+    const { m, w } = store.cursor;
+    setValueBytes(m, w, place.length);
+    if (place.isGrown) markGrown(m, w);
+    store.cold.refer(m, w, place.file, place.offset);
     store.changed(KeyEvent.Value);
     return 0;
   }

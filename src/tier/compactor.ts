@@ -81,6 +81,8 @@ export class Compactor {
     let most = this.deadFraction;
     for (const file of this.writer.own.values()) {
       if (file === this.writer.current || file.pending > 0 || file.isLeft) continue;
+      // Kept by the base of an append-only file, and nothing else.
+      if (this.store.cold.files.liveRecords(file.number) === 0) continue;
       const share = this.deadShare(file);
       if (share < most || share === 0) continue;
       most = share;

@@ -18,7 +18,7 @@ import { type Server, startFerrite } from "../support/servers.ts";
 const WRITES = 400;
 const RECOVERY = KILL_STEPS.filter((step) => step.startsWith("recovery-"));
 /** Those of stop images are reached at the end and at the start: stop-image.test.ts. */
-const RUNNING = KILL_STEPS.filter((step) => !/^(recovery|image)-/.test(step));
+const RUNNING = KILL_STEPS.filter((step) => !/^(recovery|references|image)-/.test(step));
 
 let directory = "";
 let sent = 0;

@@ -1211,6 +1211,12 @@ const PERSISTENCE = [
     support: "built",
     doc: "Longest damaged end of the append-only file that is cut off at the start. The cut bytes are kept beside the file.",
   }),
+  key("persistence.aof_segment_references", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    doc: "With the disk tier a rewritten append-only file refers to strings in segment files instead of having them again, and needs these files from then on: rewrites and starts read no value that is on disk. Otherwise it has all values, and Redis can load it.",
+  }),
   key("persistence.change_log_size", {
     type: "bytes",
     default: 16 * MIB,

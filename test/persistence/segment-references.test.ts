@@ -155,7 +155,8 @@ test("files that nothing but the append-only file needs go with a rewrite, which
   await isCold(client);
   await rewrite(client);
   const old = segments(directory, ".seg");
-  await client.pipeline([["FLUSHALL"], ...Array.from({ length: 2 * KEYS }, (_, n) => ["SET", `other:${n}`, text(n)])]);
+  // So many that every worker begins another file: the one at whose end it writes stays.
+  await client.pipeline([["FLUSHALL"], ...Array.from({ length: 5 * KEYS }, (_, n) => ["SET", `other:${n}`, text(n)])]);
   await client.pipeline([["SELECT", "5"], ["FLUSHDB"], ["SELECT", "0"]]);
   await until(async () => !segments(directory, ".seg").some((name) => old.includes(name)), "old files are gone");
   expect(await figure(client, "persistence", "aof_rewrites")).toBeGreaterThan(1);

@@ -3,7 +3,7 @@
  *
  * `wallMs` is the time of deadlines (TTL, TIME); `monotonicMs` is the time of durations (uptime, latency, idle).
  */
-import { coarseTick } from "./coarse-clock.ts";
+import { coarseTick, wallMicros } from "./native-clock.ts";
 
 export interface Clock {
   /** Milliseconds since the Unix epoch, a whole number. */
@@ -24,7 +24,7 @@ export const TICK_MS = 10;
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
-  wallMicros: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
+  wallMicros: wallMicros ?? (() => Math.floor((performance.timeOrigin + performance.now()) * 1000)),
   monotonicMs: () => performance.now(),
   ...(coarseTick === null ? {} : { tick: coarseTick }),
 };

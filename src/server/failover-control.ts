@@ -58,7 +58,7 @@ export class FailoverControl {
   /** Returns the error to reply, "" = it is begun or done. */
   ask(ask: HandOverAsk): Promise<string> {
     if (ask.kind === "take") return this.take(ask.replId, ask.by);
-    if (ask.kind === "begin") return Promise.resolve(this.begin(ask));
+    if (ask.kind === "begin") return this.begin(ask);
     if (this.state.failover === Failover.None) return Promise.resolve("ERR No failover in progress.");
     return this.abort("Failover manually aborted").then(() => "");
   }
@@ -85,17 +85,19 @@ export class FailoverControl {
 
   // ---- handing over ----
 
-  private begin(wish: Wish): string {
+  /** Resolves once no worker writes any more: after the reply every write is suspended. */
+  private begin(wish: Wish): Promise<string> {
     const refusal = this.refusal(wish);
-    if (refusal !== "") return refusal;
+    if (refusal !== "") return Promise.resolve(refusal);
     this.wish = wish;
     this.untilMs = wish.timeoutMs === 0 ? Infinity : this.clock.monotonicMs() + wish.timeoutMs;
     this.state.failover = Failover.WaitingForSync;
     this.log.info(`FAILOVER requested to ${wish.host === "" ? "any replica" : `${wish.host}:${wish.port}`}.`);
     this.waitsForWorkers += this.host.workers;
     this.tellAll(true);
-    return "";
+    return new Promise((resolve) => this.begun.push(() => resolve("")));
   }
+  private readonly begun: (() => void)[] = [];
 
   /** Why the role cannot be handed over; "" = it can. */
   private refusal({ host, port, timeoutMs, isForced }: Wish): string {
@@ -122,6 +124,7 @@ export class FailoverControl {
 
   /** No worker writes any more. The replicas are asked what they have: else they say it once a second. */
   private writesRest(): void {
+    for (const done of this.begun.splice(0)) done();
     if (this.state.failover !== Failover.WaitingForSync) return;
     this.state.stream.appendOwn(GETACK);
     for (let worker = 0; worker < this.host.workers; worker++) this.host.send(worker, { kind: "feedReplicas" });

@@ -1,7 +1,7 @@
 /**
  * The floor of a request at P=1: CPU per PING of bare echoes beside Ferrite and redis-server, in one run.
  *
- *   bun bench/floor.ts [--ferrite A[,B]] [--rounds 12] [--requests 40000] [--args "--transport epoll"]
+ *   bun bench/floor.ts [--ferrite A[,B]] [--rounds 12] [--requests 40000] [--args="--set server.transport=bun"]
  *
  * All servers run at the same time, pinned to one core, and redis-benchmark on the other core drives one after the other. The
  * table has user and system time of the process and their sum, as median and minimum over the rounds. On a busy machine the

@@ -77,6 +77,8 @@ export const Cell = {
   writeDelayMs: 52,
   /** As outsideBytes, with garbage: the highest of the last readings. */
   outsidePeakBytes: 53,
+  /** 1 while the worker's background work rests (background.ts). */
+  isResting: 54,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */

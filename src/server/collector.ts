@@ -76,6 +76,11 @@ export class Collector {
   private reads = 0;
   private readBytes = 0;
 
+  /** True when quiet rounds bring no further collection. */
+  get isSettled(): boolean {
+    return this.events === 0 && !this.hadLoad;
+  }
+
   /** Called after a round of background work. A worker with little to do collects now. */
   endRound(): void {
     const seen = this.seen;

@@ -204,9 +204,15 @@ export class Engine implements TurnWork {
   /** The session in whose name keys change between commands: they expire or are evicted. */
   private readonly nobody = new Session(0);
 
+  /** Set by each turn, for background.ts. onTurn: called when a turn begins. */
+  hadTurn = false;
+  onTurn: (() => void) | null = null;
+
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
     const { call } = this;
+    this.hadTurn = true;
+    if (this.onTurn !== null) this.onTurn();
     call.session = this.nobody;
     this.readClock();
     this.store.section.beginTurn();
@@ -461,6 +467,16 @@ export class Engine implements TurnWork {
   get isSettled(): boolean {
     const isFreed = this.unpinLater.length === 0 && this.dropLater.length === 0;
     return isFreed && this.blocking.isIdle && (this.tier === null || this.tier.isSettled);
+  }
+
+  /** True when the background work may wait for `ms`: none is due, and none becomes due in that time without a turn. */
+  mayRest(workers: number, ms: number): boolean {
+    const { store, dispatcher, call } = this;
+    const isAtWork = this.tier !== null || this.clientBytesMax > 0 || call.replication?.stream.isOn === true;
+    if (isAtWork || dispatcher.memoryExceeded || this.keyspaces.isEmptyingAny || !this.isSettled) return false;
+    for (let n = this.worker; n < store.shardCount; n += workers)
+      if (!store.wheel.isEmptyUntil(store.shards[n]!, store.nowMs + ms)) return false;
+    return true;
   }
 
   /** Samples keys with a deadline in the next home shard that has any. */

@@ -190,6 +190,8 @@ export type ToMain =
   /** `failure`: "" = none. */
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
+  /** The worker rests no longer (background.ts). */
+  | { kind: "active" }
   | { kind: "region" }
   /** `isNow`: replicas are not waited for. `isBare`: nothing is left for the next start (NOSAVE). */
   | { kind: "shutdown"; isNow: boolean; isBare: boolean }

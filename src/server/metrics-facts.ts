@@ -24,6 +24,7 @@ import { ScriptState } from "../store/script-state.ts";
 import { Shard } from "../store/shard.ts";
 import { Trackers } from "../store/trackers.ts";
 import { EpochWatch } from "./epoch-watch.ts";
+import { REST_MS } from "./background.ts";
 import { Cell, Cells, LOOP_BOUNDS_MS } from "./cells.ts";
 import type { Memory } from "./memory.ts";
 import type { ProcessFacts } from "./messages.ts";
@@ -362,7 +363,10 @@ export class MetricsFacts {
       cpuSeconds: (cells.of(worker, Cell.cpuUserMicros) + cells.of(worker, Cell.cpuSystemMicros)) / 1e6,
       loopDelaySeconds: cells.of(worker, Cell.loopDelayMs) / 1000,
       loopDelayMaxSeconds: cells.of(worker, Cell.loopDelayMaxMs) / 1000,
-      loopBehindSeconds: behind(nowMs - cells.of(worker, Cell.loopLookedMs), intervalMs),
+      loopBehindSeconds: behind(
+        nowMs - cells.of(worker, Cell.loopLookedMs),
+        cells.of(worker, Cell.isResting) === 1 ? Math.max(REST_MS, intervalMs) : intervalMs,
+      ),
       loopWaiting: cells.of(worker, Cell.loopWaiting),
       loopDelays: Array.from({ length: LOOP_BOUNDS_MS.length + 1 }, (__, n) =>
         cells.bucketOf(worker, Cell.loopDelays, n),

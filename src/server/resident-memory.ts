@@ -25,6 +25,7 @@ import { Cell, type Cells } from "./cells.ts";
 import type { Memory } from "./memory.ts";
 import { bytesForFrames } from "./memory-limit.ts";
 import { anonymousBytes, OutsideMemory } from "./outside-memory.ts";
+import type { Pace } from "./pace.ts";
 
 /** Intervals of the three, ms. */
 const GROWTH_EVERY_MS = 20;
@@ -84,13 +85,13 @@ export class ResidentMemory {
   }
 
   /** Begins to measure and to release. */
-  begin(): void {
-    setInterval(() => this.measure(), MEASURE_EVERY_MS);
-    if (this.system.canRelease) setInterval(() => this.release(systemClock.monotonicMs() / 1000), RELEASE_EVERY_MS);
+  begin(pace: Pace): void {
+    pace.every(MEASURE_EVERY_MS, () => this.measure());
+    if (this.system.canRelease) pace.every(RELEASE_EVERY_MS, () => this.release(systemClock.monotonicMs() / 1000));
   }
   /** The data is loaded: what is needed next is touched from now on. */
-  beginTouching(): void {
-    setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
+  beginTouching(pace: Pace): void {
+    pace.every(GROWTH_EVERY_MS, () => this.touchNext());
     this.pool.beginPrefaulting();
   }
 

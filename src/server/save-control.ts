@@ -19,6 +19,7 @@ import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { ToMain } from "./messages.ts";
 import type { SegmentReferences } from "./segment-references.ts";
+import type { Pace } from "./pace.ts";
 import type { SnapshotControl } from "./snapshot-control.ts";
 
 /** How often save points are looked at, and how soon a save that failed is tried again by one, ms. */
@@ -31,7 +32,7 @@ export class SaveControl {
   private readonly saves: SaveState;
   private readonly checkpoints: CheckpointState;
   private schedule: CheckpointSchedule | null = null;
-  private timer: Timer | null = null;
+  private hasStopped = false;
 
   constructor(
     private readonly config: Config,
@@ -46,11 +47,10 @@ export class SaveControl {
   }
 
   /** The data set is loaded: save points count from now on. */
-  begin(): void {
+  begin(pace: Pace): void {
     const changes = () => this.cells.sum(Cell.changes) - this.saves.get("savedChanges");
     this.schedule = new CheckpointSchedule(this.config, systemClock, realFiles, this.checkpoints, changes);
-    this.timer = setInterval(() => this.look(), LOOK_MS);
-    this.timer.unref();
+    pace.every(LOOK_MS, () => this.look());
   }
 
   /** The data is loaded, with an append-only file up to `position` of its log; -1 = without one. */
@@ -86,7 +86,7 @@ export class SaveControl {
   /** Begins a scheduled save, or one that a save point asks for. */
   private look(): void {
     // A replica loads the data of its primary: what is there is a part of it.
-    if (this.control.isLoading) return;
+    if (this.control.isLoading || this.hasStopped) return;
     if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached() && !this.schedule!.isDue()) return;
     if (!this.snapshots.state.claim()) return;
     this.saves.set("isScheduled", 0);
@@ -185,7 +185,7 @@ export class SaveControl {
 
   /** The process ends. */
   async stop(): Promise<void> {
-    if (this.timer !== null) clearInterval(this.timer);
+    this.hasStopped = true;
     await this.snapshots.abandon();
   }
 }

@@ -206,7 +206,8 @@ export class Services implements ServerServices {
       input: engine.inputBytes,
       output: engine.outputBytes,
     });
-    if (samples.length > SAMPLES + 1) samples.shift();
+    // A worker that rests takes samples less often: of those that are too old the newest stays.
+    while (samples.length > 2 && atMs - samples[1]!.atMs >= SAMPLES * SAMPLE_MS) samples.shift();
     const oldest = samples[0]!;
     const latest = samples.at(-1)!;
     if (oldest === latest) return;

@@ -52,6 +52,7 @@ import type { Answer, LoadAsk, ProcessFacts, RegionMessage, ToMain, ToWorker } f
 import { MetricsControl } from "./metrics-control.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
+import { Pace } from "./pace.ts";
 import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 import { tryBind } from "./trial-bind.ts";
@@ -219,6 +220,7 @@ class Supervisor {
     }));
     this.aof = new AofControl(config, logs, memory.control, host, (text) => this.appendFailed(text));
     this.cells = new Cells(memory.control, 0);
+    this.pace = new Pace(this.cells, facts.workers);
     const log = logs.target("persistence");
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
     this.references = new SegmentReferences(config, log, memory.control);
@@ -259,6 +261,7 @@ class Supervisor {
   private readonly saves: SaveControl;
   private readonly images: ImageControl;
   private readonly cells: Cells;
+  private readonly pace: Pace;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
   private readonly crewMemory: SharedArrayBuffer;
@@ -281,7 +284,8 @@ class Supervisor {
     // Before the first client, whose INFO shows it.
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
-    setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
+    const { pace } = this;
+    pace.every(CPU_EVERY_MS, () => publishThreadCpu(own));
     const resident = new ResidentMemory(this.memory, this.config, own);
     this.metrics.begin();
     this.manager.loading();
@@ -289,7 +293,7 @@ class Supervisor {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     const { recovered, isThere } = await this.recover();
     // Not before: what is being put in place belongs to the data.
-    resident.begin();
+    resident.begin(pace);
     const hasFile = recovered !== null || hasData(realFiles, this.places);
     if (hasFile) this.memory.control.isLoading = true;
     process.on("SIGHUP", () => {
@@ -310,8 +314,8 @@ class Supervisor {
     // Before the first change of a client.
     this.saves.noteLoaded(recovered?.position ?? -1);
     this.memory.control.isLoading = false;
-    this.saves.begin();
-    resident.beginTouching();
+    this.saves.begin(pace);
+    resident.beginTouching(pace);
     this.tls.begin();
     this.replica.begin();
     this.isReady = true;
@@ -488,6 +492,9 @@ class Supervisor {
         return;
       case "region":
         this.grow();
+        return;
+      case "active":
+        this.pace.awake();
         return;
       case "shutdown":
         void this.stop("SHUTDOWN", message.isNow, message.isBare);

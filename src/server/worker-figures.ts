@@ -24,6 +24,11 @@ export class WorkerFigures {
     this.lookedMs = clock.monotonicMs();
   }
 
+  /** The next round comes one interval from now. */
+  begin(): void {
+    this.lookedMs = this.clock.monotonicMs();
+  }
+
   /** Called every `intervalMs`, or later when the event loop is held up. */
   publish(intervalMs: number): void {
     const { engine, services } = this;

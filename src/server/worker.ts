@@ -18,10 +18,10 @@ import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
-import { DebugSwitch, isDebugSwitchOn } from "../memory/debug-switches.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { Admission } from "./admission.ts";
 import { AofLoad, type LoadRequest } from "./aof-load.ts";
+import { Background, every } from "./background.ts";
 import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost } from "./client.ts";
@@ -58,10 +58,6 @@ declare const self: Worker;
 
 /** Time for the last log lines and closing sockets before `stopped`, ms. */
 const STOP_DELAY_MS = 2;
-/** Longest piece of background work, and the pause before the next one while work is left: at most a quarter of a core. */
-const MAINTENANCE_MS = 1;
-const MAINTENANCE_PAUSE_MS = 3;
-
 /** Pause of a continuation that rests (Continuation.isResting), ms. */
 const REST_MS = 2;
 
@@ -91,8 +87,6 @@ class DataWorker implements ClientHost {
   private readonly figures: WorkerFigures;
   private doors!: Doors;
   private admission!: Admission;
-  private round!: ClientRound;
-  private maintainScheduled = false;
   private readonly collector: Collector;
   readonly mailbox: Mailbox;
   private connections = 0;
@@ -233,7 +227,7 @@ class DataWorker implements ClientHost {
     this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
-    this.round = new ClientRound(this.clients, this.engine.cells);
+    const round = new ClientRound(this.clients, this.engine.cells);
     this.admission = new Admission(this.config, this.facts.workers, systemClock);
     this.epoll = usesEpoll(this.config) ? EpollTransport.open<Client>(this.epollHost()) : null;
     this.doors = new Doors(this.config, this.worker, native, (door) => this.handlers(door), this.epoll);
@@ -244,12 +238,31 @@ class DataWorker implements ClientHost {
       const port = this.config.tlsPort;
       onEachHost(this.config, (host) => this.tls!.open(host, port, tls.options));
     }
-    const every = () => setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
-    let timer = every();
-    this.config.onChange("storage.expire_check_interval", () => {
-      clearInterval(timer);
-      timer = every();
+    this.background = this.makeBackground(round);
+    this.background.begin();
+  }
+  private background: Background | null = null;
+
+  private makeBackground(round: ClientRound): Background {
+    const { config, logs, worker, engine, services, collector, figures, facts } = this;
+    return new Background({
+      ...{ config, logs, worker, engine, services, collector, figures, round },
+      every,
+      clock: systemClock,
+      workers: facts.workers,
+      isQuiet: () => this.image.isQuiet,
+      lookAtHandshakes: (nowMs) => {
+        for (const [client, since] of this.handshakes) if (nowMs - since > HANDSHAKE_MS) client.transport.terminate();
+        return this.handshakes.size > 0;
+      },
+      wakeOne: (to) => this.mailbox.wakeOne(to),
+      awoke: () => soon(() => postToMain({ kind: "active" })),
+      guard: (work) => this.guard(work),
     });
+  }
+  /** A message came: there may be something to do. */
+  wakeBackground(): void {
+    this.background?.wake();
   }
   private tls: TlsListeners | null = null;
   private epoll: EpollTransport<Client> | null = null;
@@ -478,44 +491,6 @@ class DataWorker implements ClientHost {
   }
   private evictionScheduled = false;
 
-  private maintain(): void {
-    if (this.image.isQuiet) return;
-    this.guard(() => {
-      const { engine } = this;
-      if (isDebugSwitchOn(this.arena.control, DebugSwitch.PausesCron)) return;
-      this.maintainData();
-      this.lookAtClients();
-      this.services.tick();
-      engine.publishCounters();
-      this.figures.publish(this.config.number("storage.expire_check_interval"));
-      this.logs.tick();
-    });
-    this.collector.endRound();
-  }
-
-  /** Does a piece of the background work, and schedules another while work is left. */
-  private maintainData(): void {
-    if (this.image.isQuiet) return;
-    const { engine } = this;
-    // What expires is told to clients that track it. A turn that began meanwhile would check the memory limit inside a section.
-    engine.turn.touch();
-    if (!engine.maintain(this.facts.workers, MAINTENANCE_MS) || this.maintainScheduled) return;
-    this.maintainScheduled = true;
-    setTimeout(() => {
-      this.maintainScheduled = false;
-      this.guard(() => this.maintainData());
-    }, MAINTENANCE_PAUSE_MS);
-  }
-
-  /** Looks at a slice of the clients. */
-  private lookAtClients(): void {
-    const now = systemClock.monotonicMs();
-    for (const [client, since] of this.handshakes) if (now - since > HANDSHAKE_MS) client.transport.terminate();
-    const seconds = this.config.number("server.client_timeout");
-    const share = this.config.number("storage.expire_check_interval") / 1000;
-    this.round.look(share, now, seconds === 0 ? -Infinity : now - seconds * 1000);
-  }
-
   /** Loads the users of the ACL file, whose text the main thread has checked. */
   loadUsers(text: string): void {
     const { error } = this.engine.users.apply({ kind: "load", text, path: this.config.text("server.acl_file") });
@@ -646,6 +621,7 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
+  worker?.wakeBackground();
   if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
   if (worker?.replica.receive(message) === true || worker?.image.receive(message) === true) return;
   switch (message.kind) {

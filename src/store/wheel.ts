@@ -202,6 +202,25 @@ export class Wheel {
     return behind > 0 || behind < -TICKS_SET_BACK;
   }
 
+  /** True when no entry is visited until `untilMs`. A hint: read without the lock. */
+  isEmptyUntil(shard: Shard, untilMs: number): boolean {
+    if (shard.timers === 0) return true;
+    const target = Math.floor(untilMs / TICK_MS);
+    const first = shard.wheelTime / TICK_MS;
+    if (target - first >= WHEEL_BUCKETS) return false;
+    for (let tick = first; tick <= target; tick++) {
+      if (shard.timerBlock(tick % WHEEL_BUCKETS) !== NO_ADDRESS) return false;
+      for (
+        let span = WHEEL_BUCKETS, level = 1;
+        level < WHEEL_LEVELS && tick % span === 0;
+        level++, span *= WHEEL_BUCKETS
+      )
+        if (shard.timerBlock(level * WHEEL_BUCKETS + (Math.floor(tick / span) % WHEEL_BUCKETS)) !== NO_ADDRESS)
+          return false;
+    }
+    return true;
+  }
+
   /** Visits the entries of a bucket, a block at a time, while `left` lasts. Returns what is left of the budget. */
   private visit(shard: Shard, bucket: number, left: number, visitor: TimerVisitor): number {
     while (shard.timerBlock(bucket) !== NO_ADDRESS && left > 0) {

@@ -55,7 +55,11 @@ test("hz decides how often each worker does its background work, also at run tim
   // 120 rounds would take two minutes at hz 1.
   expect(await ask(clients[0]!, "CONFIG", "SET", "hz", "200")).toBe("+OK");
   const fast = (async () => {
-    while ((await rounds()) < before + slow + 120) await Bun.sleep(20);
+    // Without a command the worker would rest.
+    while ((await rounds()) < before + slow + 120) {
+      await ask(clients[0]!, "PING");
+      await Bun.sleep(20);
+    }
   })();
   await within(fast, HANG_MS, "120 rounds of background work");
 });

@@ -26,6 +26,7 @@ test(
     const f = new Fixture();
     const model = new Map<string, number>();
     let next = 0;
+    let quiet = 0;
     for (let step = 0; step < 1500; step++) {
       const now = f.clock.wallMs();
       for (let n = random.below(8); n > 0; n--) {
@@ -56,6 +57,12 @@ test(
         if (deadline > f.clock.wallMs()) least++;
         else if (deadline <= f.clock.wallMs() - TICK_MS) model.delete(key);
       }
+      // What is to be quiet for a second has no deadline in it.
+      const untilMs = f.clock.wallMs() + 1000;
+      if (f.store.wheel.isEmptyUntil(f.store.shards[0]!, untilMs)) {
+        quiet++;
+        expect([...model.values()].some((at) => at > f.clock.wallMs() && at <= untilMs)).toBe(false);
+      }
       expect(keysOf(f)).toBeGreaterThanOrEqual(least);
       expect(keysOf(f)).toBeLessThanOrEqual(model.size);
       if (step % 50 === 0) {
@@ -68,6 +75,7 @@ test(
         expect(early).toBe(0);
       }
     }
+    expect(quiet).toBeGreaterThan(0);
     // Keys beyond the horizon of the wheel are still found at the largest time.
     f.tick(2e11);
     f.settle();

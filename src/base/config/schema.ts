@@ -910,7 +910,7 @@ const STORAGE = [
             : value,
       },
     ],
-    doc: "How often each shard is checked for expired keys. Redis's hz is 1000 divided by this.",
+    doc: "How often each shard is checked for expired keys, and clients for timeouts. Once a second while the server has nothing to do. Redis's hz is 1000 divided by this.",
   }),
   key("storage.expire_check_count", {
     type: "int",

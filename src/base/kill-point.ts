@@ -1,7 +1,9 @@
 /**
  * Named steps of persistence at which a test has the process kill itself: FERRITE_KILL_AT=<step>, or <step>:<n> for the n-th
- * time that a thread gets there. Only under FERRITE_CHECKS=1; otherwise a step costs one comparison.
+ * time that a thread gets there. FERRITE_HOLD_AT=<step>:<path> has the thread wait there while the file exists. Only under
+ * FERRITE_CHECKS=1; otherwise a step costs two comparisons.
  */
+import { existsSync } from "node:fs";
 import { CHECKS } from "./assert.ts";
 
 export const KILL_STEPS = [
@@ -43,8 +45,18 @@ export type KillStep = (typeof KILL_STEPS)[number];
 const [wanted = "", hits = "1"] = CHECKS ? (process.env["FERRITE_KILL_AT"] ?? "").split(":") : [];
 let left = Number(hits);
 
+const [held = "", path = ""] = CHECKS ? (process.env["FERRITE_HOLD_AT"] ?? "").split(":") : [];
+const HOLD_MS = 5;
+const HOLDS_MAX = 12_000;
+
+function hold(): void {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  for (let holds = 0; holds < HOLDS_MAX && existsSync(path); holds++) Atomics.wait(word, 0, 0, HOLD_MS);
+}
+
 /** A step is reached. */
 export function reached(step: KillStep): void {
+  if (step === held) hold();
   if (step !== wanted || --left > 0) return;
   process.kill(process.pid, "SIGKILL");
 }

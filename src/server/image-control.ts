@@ -2,8 +2,8 @@
  * The main thread's control of stop images (persistence/stop-image.ts).
  *
  *   start  findImage: is there one, for this program and this data file? │ its seeds │ ImageControl.load: regions, all workers read
- *          their blocks │ all checksums hold: the pool, the words of the control block and the segment files are put in place
- *          │ removed │ only then the workers listen
+ *          their blocks, and refuse connections with LOADING │ all checksums hold: the pool, the words of the control block and
+ *          the segment files are put in place │ removed │ only then the workers serve clients
  *   stop   no client is left, all workers are quiet, the append-only file is synced │ ImageControl.save
  *
  * Whatever speaks against an image, the data file is loaded instead, and a log line says why.
@@ -166,7 +166,10 @@ export class ImageControl {
 
   // ---- the start ----
 
-  /** Puts the data set of the image in place, and removes the image. Returns false when that cannot be done: nothing has changed then. */
+  /**
+   * Puts the data set of the image in place, and removes the image. Returns false when that cannot be done: nothing has changed then.
+   * The workers serve nobody before `serve`.
+   */
   async load(head: ImageHead): Promise<boolean> {
     const { directory } = this.places;
     const beganMs = systemClock.monotonicMs();
@@ -194,6 +197,11 @@ export class ImageControl {
       `DB loaded from the stop image: ${head.keys} keys, ${head.frameBytes} bytes, ${head.segmentFiles} segment files, ${seconds} s`,
     );
     return true;
+  }
+
+  /** The workers serve clients from now on, after what was sent to them before. */
+  serve(): void {
+    for (let worker = 0; worker < this.host.workers; worker++) this.host.send(worker, { kind: "imageDone" });
   }
 
   private install(head: ImageHead): string {

@@ -4,6 +4,7 @@
  */
 import { CHECKS } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
+import { soon } from "../base/soon.ts";
 import { FileFailure } from "../base/files.ts";
 import { usedRuns } from "../memory/frame-pool.ts";
 import { ImageReader } from "../persistence/stop-image.ts";
@@ -16,6 +17,8 @@ import type { ToMain, ToWorker } from "./messages.ts";
 /** How often a worker looks whether everything has ended, and for how long, ms. */
 const LOOK_MS = 2;
 const SETTLE_MS = 3000;
+/** Blocks are read for so long between two turns of the event loop, in which clients hear that the server is loading; ms. */
+const SLICE_MS = 10;
 /** Background work between two looks, ms. */
 const MAINTENANCE_MS = 1;
 
@@ -24,9 +27,21 @@ export interface ImagePartHost {
   post(message: ToMain): void;
 }
 
+/** What the work returns, or why a file failed. */
+function attempt<T>(work: () => T): T | string {
+  try {
+    return work();
+  } catch (thrown) {
+    if (thrown instanceof FileFailure) return thrown.message;
+    throw thrown;
+  }
+}
+
 export class ImagePart {
   /** Nothing of this worker touches the data any more. */
   isQuiet = false;
+  /** An image is being put in place: what a client does would take memory that belongs to the data. */
+  isReading = false;
 
   constructor(
     private readonly engine: Engine,
@@ -44,7 +59,11 @@ export class ImagePart {
       this.host.guard(() => this.host.post({ kind: "imageAnswer", failure: work() }));
     switch (message.kind) {
       case "readImage":
-        answer(() => this.read(message.request));
+        this.isReading = true;
+        this.host.guard(() => this.read(message.request));
+        return true;
+      case "imageDone":
+        this.isReading = false;
         return true;
       case "prepareImage":
         answer(() => this.prepare());
@@ -99,24 +118,30 @@ export class ImagePart {
 
   // ---- the start ----
 
-  /** Puts the blocks of this worker in place. Returns why that cannot be done, "" = it is done. */
-  private read({ directory, head }: ImageReadRequest): string {
-    try {
-      const { arena } = this.engine;
-      const chunksPerRegion = head.geometry.regionBytes >>> 20;
-      const reader = ImageReader.open(this.files, directory, head, (chunks) => usedRuns(chunks, chunksPerRegion));
-      if (typeof reader === "string") return reader;
-      try {
-        for (let block = this.worker; block < reader.blockCount; block += this.workers)
-          if (!reader.restore(block, arena)) return `the checksum of block ${block} does not match`;
-      } finally {
-        reader.close();
+  /** Puts the blocks of this worker in place, in slices. Answers why that cannot be done, "" = it is done. */
+  private read({ directory, head }: ImageReadRequest): void {
+    const chunksPerRegion = head.geometry.regionBytes >>> 20;
+    const reader = attempt(() =>
+      ImageReader.open(this.files, directory, head, (chunks) => usedRuns(chunks, chunksPerRegion)),
+    );
+    if (typeof reader === "string") return this.host.post({ kind: "imageAnswer", failure: reader });
+    let block = this.worker;
+    const slice = (): string | null => {
+      const until = this.engine.clock.monotonicMs() + SLICE_MS;
+      for (; block < reader.blockCount; block += this.workers) {
+        if (this.engine.clock.monotonicMs() > until) return null;
+        if (!reader.restore(block, this.engine.arena)) return `the checksum of block ${block} does not match`;
       }
       return "";
-    } catch (thrown) {
-      if (thrown instanceof FileFailure) return thrown.message;
-      throw thrown;
-    }
+    };
+    const next = (): void =>
+      this.host.guard(() => {
+        const failure = attempt(slice);
+        if (failure === null) return soon(next);
+        reader.close();
+        this.host.post({ kind: "imageAnswer", failure });
+      });
+    next();
   }
 
   /** The data is in place. */

@@ -159,6 +159,8 @@ export type ToWorker =
   | { kind: "prepareImage" }
   /** The data of the image is in place. */
   | { kind: "adoptImage"; adopted: Adopted }
+  /** The image has been used, or cannot be: clients may be served. */
+  | { kind: "imageDone" }
   /** `settles`: the data is not touched any more when the worker answers. */
   | { kind: "stop"; settles: boolean };
 

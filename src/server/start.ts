@@ -38,6 +38,7 @@ import { reloadRdb } from "./reload.ts";
 import { findManifest, SegmentReferences } from "./segment-references.ts";
 import type { SegmentManifest } from "../persistence/segment-manifest.ts";
 import { findImage, ImageControl } from "./image-control.ts";
+import { readyText } from "./ready-text.ts";
 import { ResidentMemory } from "./resident-memory.ts";
 import { LogControl } from "./log-control.ts";
 import { FailoverControl } from "./failover-control.ts";
@@ -295,7 +296,7 @@ class Supervisor {
     // Not before: what is being put in place belongs to the data.
     resident.begin(pace);
     const hasFile = recovered !== null || hasData(realFiles, this.places);
-    if (hasFile) this.memory.control.isLoading = true;
+    this.memory.control.isLoading = hasFile;
     process.on("SIGHUP", () => {
       const reopens = this.logControl.reopen();
       if (reopens) log.info("SIGHUP: the log file is opened anew");
@@ -305,10 +306,8 @@ class Supervisor {
       });
     });
     process.on("SIGUSR2", () => this.snapshotHeaps(log));
-    const listening = this.expect("listening", this.facts.workers);
-    for (let worker = 0; worker < this.facts.workers; worker++)
-      this.send(worker, { kind: "listen", tls: this.tls.served });
-    await listening;
+    if (this.data.image === null) await this.listen();
+    else this.images.serve();
     if (recovered !== null) await this.aof.begin(recovered, this.replication, isThere);
     else if (hasFile && !isThere) await this.loadData();
     // Before the first change of a client.
@@ -323,14 +322,22 @@ class Supervisor {
     const { text, isDurable } = durabilityText(this.config);
     if (isDurable) log.info(text);
     else log.warn(text);
-    log.info(this.readyText);
-    this.manager.ready(this.readyText);
+    const ready = readyText(this.config);
+    log.info(ready);
+    this.manager.ready(ready);
     return ended;
+  }
+
+  private async listen(): Promise<void> {
+    const listening = this.expect("listening", this.facts.workers);
+    for (let worker = 0; worker < this.facts.workers; worker++)
+      this.send(worker, { kind: "listen", tls: this.tls.served });
+    await listening;
   }
 
   /**
    * Puts the data of the image in place, if there is one, or else makes the append-only file ready. `isThere`: the data is in
-   * place. Before anybody can connect: what clients do takes memory, too.
+   * place. Before anybody is served: what clients do takes memory, too. Those that connect meanwhile hear LOADING.
    */
   private async recover(): Promise<{ recovered: RecoveredAof | null; isThere: boolean }> {
     const { config, logs, data, memory } = this;
@@ -339,8 +346,9 @@ class Supervisor {
       return { recovered: data.recovered, isThere: false };
     }
     memory.control.isLoading = true;
-    const isThere = await this.images.load(data.image);
-    memory.control.isLoading = false;
+    const loading = this.images.load(data.image);
+    await this.listen();
+    const isThere = await loading;
     this.keepReferences(isThere);
     prepareSegments(config, logs.target("server"), (file) => this.images.keepsSegment(file));
     if (!isThere) return { recovered: recoverFor(config, logs), isThere };
@@ -357,22 +365,6 @@ class Supervisor {
       if (this.config.flag("storage.tiering")) this.images.shareOut(files);
     }
     references.tidy();
-  }
-
-  /** In these words, because service managers, scripts and test harnesses wait for them. */
-  private get readyText(): string {
-    const { config } = this;
-    const hosts = config.bindHosts.map(({ host }) => host).join(", ");
-    const port = config.number("server.port");
-    const path = config.text("server.unix_socket");
-    const adminPort = config.number("server.admin_port");
-    const places = [
-      ...(port === 0 ? [] : [`tcp: ${hosts} port ${port}`]),
-      ...(config.tlsPort === 0 ? [] : [`tls: ${hosts} port ${config.tlsPort}`]),
-      ...(path === "" ? [] : [`unix: ${path}`]),
-      ...(adminPort === 0 ? [] : [`admin: ${config.text("server.admin_bind")} port ${adminPort}`]),
-    ];
-    return `Ready to accept connections ${places.join(", ")}, ${this.facts.workers} workers`;
   }
 
   /** The workers whose event loop has not turned for long, with no script that may run so long; "" = none. */
@@ -670,7 +662,7 @@ class Supervisor {
     this.saving = "";
     if (failure === "") return void this.stop(signal, false, false);
     this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
-    this.manager.goesOn(this.readyText);
+    this.manager.goesOn(readyText(this.config));
   }
 
   private async stop(reason: string, isNow: boolean, isBare: boolean): Promise<void> {

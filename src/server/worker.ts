@@ -451,6 +451,7 @@ class DataWorker implements ClientHost {
   /** The error that refuses this connection, "" = it is accepted. */
   private refusal(socket: { readonly remoteAddress: string }, door: Door): string {
     const { services } = this;
+    if (this.image.isReading) return ErrorText.loading;
     if (!this.admission.hasPlace(services.connectedClients(), services.maxClients, isAdminDoor(door)))
       return ErrorText.maxClients;
     return (door === Door.Tcp || door === Door.Admin) && this.isForeign(socket) ? ErrorText.protectedMode : "";

@@ -332,6 +332,33 @@ test("killed at each step: an image is whole or not there, and is used once", as
   }
 }, 60_000);
 
+test("who connects while an image is put in place hears LOADING, and finds the data afterwards", async () => {
+  const directory = newDirectory();
+  const first = await start(directory, MEMORY);
+  const client = await first.connect();
+  await ask(client, "SET", "key", "kept");
+  client.close();
+  await stop(first, directory);
+  const held = join(directory, "held");
+  writeFileSync(held, "");
+  const env = { FERRITE_CHECKS: "1", FERRITE_HOLD_AT: `image-used:${held}` };
+  const server = await start(directory, MEMORY, { env, waitForReply: false });
+  /** What a new connection hears; "" = there is none. */
+  const heard = async (...command: string[]): Promise<string> => {
+    const other = await server.connect().catch(() => null);
+    if (other === null) return "";
+    const reply = await other.command(...command).then(show, () => "closed");
+    other.close();
+    return reply;
+  };
+  await until(async () => (await heard("PING")) !== "", "the port is open");
+  for (const command of [["PING"], ["INFO"], ["SET", "key", "lost"], ["SUBSCRIBE", "channel"]])
+    expect(await heard(...command)).toBe("-LOADING Ferrite is loading the dataset in memory");
+  rmSync(held);
+  await until(async () => (await heard("GET", "key")) === '"kept"', "the data is there");
+  expect(server.log()).toMatch(USED);
+}, 60_000);
+
 test("no image is written without a reason to trust it, or where it is not wanted", async () => {
   const cases: [RegExp, Record<string, string>, Argument[][]][] = [
     [/saved|Ready/, { "persistence.stop_image": "auto" }, []],

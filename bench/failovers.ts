@@ -169,6 +169,7 @@ const isAfter = (event: string, from: number) => (report: Report) => report.even
 
 async function round(cluster: Cluster, fault: Fault, number: number): Promise<Result> {
   const old = await cluster.settled();
+  await old.ask("FLUSHALL");
   const applications = startApplications(cluster, old, fault, number);
   const counted = new Map<Node, number>();
   for (const node of cluster.nodes) counted.set(node, Number((await node.info()).get("sync_full")));

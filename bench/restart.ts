@@ -22,6 +22,7 @@ const options = new Options(
     keys: "keys, default 500000",
     bytes: "bytes of a value, default 1000",
     tier: "max_memory with a disk tier, such as 384mb; default: no tier",
+    references: "persistence.aof_segment_references, default true",
     rounds: "restarts of each kind, default 3",
     nice: "niceness of the measured servers, default 0",
   },
@@ -38,6 +39,7 @@ const directory = mkdtempSync(join(tmpdir(), "ferrite-restart-"));
 const settings: Record<string, string> = {
   "persistence.stop_image": "yes",
   "persistence.enable_checkpoints": "false",
+  "persistence.aof_segment_references": options.text("references", "true"),
   ...(tier === "" ? {} : { "storage.tiering": "true", "storage.max_memory": tier }),
 };
 

@@ -13,7 +13,7 @@ import { type Argument, encodeCommand, type RespClient, show } from "../support/
 import { requireRedis, type Server, startRedis } from "../support/servers.ts";
 
 type Command = Argument[];
-const ROUNDS = countFrom("FERRITE_BITS_ROUNDS", 60);
+const ROUNDS = countFrom("FERRITE_BITS_ROUNDS", 25);
 const PER_ROUND = 100;
 
 const KEYS = ["a", "b", "c", "d"];

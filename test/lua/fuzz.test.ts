@@ -13,7 +13,7 @@ import { frozenGlobals, openGlobals, ourAnswer, theirRuns } from "../support/lua
 import type { LuaTable } from "../../src/lua/value.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 
-const COUNT = countFrom("FERRITE_LUA_PROGRAMS", 2000);
+const COUNT = countFrom("FERRITE_LUA_PROGRAMS", 1000);
 const BATCH = 1000;
 
 /** A program is ended after this many polls; lua5.1 ends it too, and neither answer counts. */

@@ -2,7 +2,7 @@
  * Goal:   plain connections are served alike by both transports (server.transport): long values in odd pieces, ends of connections,
  *         wake-ups of other workers' clients.
  * Method: the same scenes against a server with two workers of each transport. In the other tests of
- *         connections every second server has the epoll transport (alternateTransports).
+ *         connections every second server has the sockets of Bun (alternateTransports).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Socket } from "bun";

@@ -7,10 +7,11 @@
  */
 import { expect, test } from "bun:test";
 import type { Socket } from "bun";
+import { loadConfigText } from "../../src/base/config/load.ts";
 import { Door } from "../../src/server/doors.ts";
 import { isWorkDue, soon } from "../../src/base/soon.ts";
 import type { Pieces } from "../../src/store/large.ts";
-import { EpollTransport } from "../../src/server/transport/epoll-transport.ts";
+import { EpollTransport, usesEpoll } from "../../src/server/transport/epoll-transport.ts";
 import type { EpollSocket, SocketUser } from "../../src/server/transport/epoll-sockets.ts";
 import type { EventLoop } from "../../src/server/transport/event-loop.ts";
 
@@ -57,6 +58,7 @@ class Peer implements SocketUser {
   }
 }
 
+const MACHINE = { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 };
 const peers: Peer[] = [];
 const failures: unknown[] = [];
 let loop: EventLoop | null = null;
@@ -117,6 +119,16 @@ test("the transport is there on Linux, and has taken the listener over", () => {
   expect(isTaken).toBe(process.platform === "linux");
   expect(transport!.descriptors.length).toBe(1);
   expect(transport!.doorOf(transport!.descriptors[0]!)).toBe(Door.Tcp);
+});
+
+test("it is used unless the configuration says otherwise", () => {
+  for (const [text, isUsed] of [
+    ["", true],
+    ['[server]\ntransport = "auto"', true],
+    ['[server]\ntransport = "epoll"', true],
+    ['[server]\ntransport = "bun"', false],
+  ] as const)
+    expect(usesEpoll(loadConfigText(text, "ferrite.toml", MACHINE).config)).toBe(isUsed);
 });
 
 test("bytes come back in order, also more than one receive takes", async () => {

@@ -205,15 +205,15 @@ export function standsInForFerrite(): boolean {
 /** Ferrite on a free loopback port; without persistence and metrics unless asked for. */
 let alternates = false;
 let started = 0;
-/** Of the Ferrites that are started from now on every second one serves plain connections by the epoll transport. */
+/** Of the Ferrites that are started from now on every second one serves plain connections by the sockets of Bun. */
 export function alternateTransports(): void {
   alternates = process.env["FERRITE_SERVER_TRANSPORT"] === undefined;
 }
 
 export async function startFerrite(options: FerriteOptions = {}): Promise<Server> {
   if (standsInForFerrite()) return startRedisAs("ferrite", options);
-  const isEpoll = alternates && started++ % 2 === 1;
-  const env = isEpoll ? { ...options.env, FERRITE_SERVER_TRANSPORT: "epoll" } : options.env;
+  const isBun = alternates && started++ % 2 === 1;
+  const env = isBun ? { ...options.env, FERRITE_SERVER_TRANSPORT: "bun" } : options.env;
   return start("ferrite", { ...options, ...(env === undefined ? {} : { env }) }, (port, dataDir) => [
     ...(options.binary === undefined ? ferriteCommand() : [options.binary]),
     "--port",

@@ -405,7 +405,7 @@ const SERVER = [
     type: "enum",
     default: "auto",
     choices: ["auto", "bun", "epoll"],
-    doc: 'How plain connections are served: by the sockets of the runtime ("bun"), or on Linux by system calls of the server\'s own ("epoll"), which cost less. "auto" is "bun". TLS connections are always those of the runtime, and so are all where epoll is not available.',
+    doc: 'How plain connections are served: by the sockets of the runtime ("bun"), or on Linux by system calls of the server\'s own ("epoll"), which cost less. "auto" is "epoll" where that is available. TLS connections are always those of the runtime.',
   }),
   key("server.protected_mode", {
     type: "bool",

@@ -8,9 +8,9 @@ import { type EpollSocket, EpollSockets, type SocketHost, type SocketUser } from
 import { EventLoop, type LoopHost } from "./event-loop.ts";
 import { openSystemCalls, type SystemCalls } from "./system-calls.ts";
 
-/** True when plain connections shall be served by epoll, if that is available. */
+/** True when plain connections shall be served by epoll, where that is available. */
 export function usesEpoll(config: Config): boolean {
-  return config.text("server.transport") === "epoll";
+  return config.text("server.transport") !== "bun";
 }
 
 export interface EpollHost<U extends SocketUser> extends LoopHost {

@@ -213,10 +213,12 @@ describe("slow and silent clients", () => {
       // Columns of /proc/net/tcp: local address, peer, state, queues, and the timer: kind 2 is keepalive, in ticks of 10 ms.
       const timers = (): number[] => {
         const port = server.port.toString(16).toUpperCase().padStart(4, "0");
-        const lines = readFileSync("/proc/net/tcp", "latin1").split("\n");
-        const own = lines.filter((line) => line.split(/\s+/)[2]?.endsWith(`:${port}`) && line.split(/\s+/)[4] === "01");
-        return own
-          .map((line) => line.split(/\s+/)[6]!.split(":"))
+        // Numbers of lines from 1000 on have no space before them.
+        const lines = readFileSync("/proc/net/tcp", "latin1").trim().split("\n");
+        return lines
+          .map((line) => line.trim().split(/\s+/))
+          .filter(([, local = "", , state]) => local.endsWith(`:${port}`) && state === "01")
+          .map((columns) => columns[5]!.split(":"))
           .filter(([kind]) => kind === "02")
           .map(([, ticks]) => Number.parseInt(ticks!, 16) / 100);
       };

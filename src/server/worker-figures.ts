@@ -27,6 +27,7 @@ export class WorkerFigures {
   /** The next round comes one interval from now. */
   begin(): void {
     this.lookedMs = this.clock.monotonicMs();
+    this.engine.cells.set(Cell.loopLookedMs, this.clock.wallMs());
   }
 
   /** Called every `intervalMs`, or later when the event loop is held up. */

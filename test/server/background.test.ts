@@ -4,10 +4,13 @@
  * Method: stubs of what a round looks at, and timers that the test fires.
  */
 import { expect, test } from "bun:test";
+import { HeldClock } from "../../src/base/clock.ts";
 import { Background, type BackgroundHost, REST_MS } from "../../src/server/background.ts";
 import { Cell, type Cells } from "../../src/server/cells.ts";
 import type { Engine } from "../../src/server/engine.ts";
 import { Pace } from "../../src/server/pace.ts";
+import type { Services } from "../../src/server/services.ts";
+import { WorkerFigures } from "../../src/server/worker-figures.ts";
 
 const INTERVAL_MS = 100;
 const WORKERS = 2;
@@ -157,4 +160,14 @@ test("the main thread rests with all workers, does everything once a second then
   expect(timers.intervals).toContain(20);
   pace.awake();
   expect(timers.intervals).toHaveLength(2);
+});
+
+test("a worker that awakes is not behind: its last look was long ago because it rested", () => {
+  const clock = new HeldClock(5_000_000, 10);
+  const set = new Map<number, number>();
+  const engine = { cells: { set: (cell: Cell, value: number) => set.set(cell, value) } };
+  const figures = new WorkerFigures(engine as unknown as Engine, {} as Services, clock);
+  clock.advance(900);
+  figures.begin();
+  expect(set.get(Cell.loopLookedMs)).toBe(5_000_900);
 });

@@ -3,7 +3,7 @@
  */
 import { Int64Kind, int64, int64ToDouble, parseInt64 } from "../base/integers.ts";
 import type { Keyspaces } from "../store/keyspaces.ts";
-import { equalsToken, latin1Text } from "../base/bytes.ts";
+import { equal, equalsToken, latin1Text } from "../base/bytes.ts";
 import type { Config } from "../base/config/config.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { SharedClock } from "../memory/shared-clock.ts";
@@ -20,6 +20,7 @@ import { Blocking } from "./blocking.ts";
 import { ColdAhead } from "./cold-ahead.ts";
 import { Effects } from "./effects.ts";
 import { Notifications } from "./notifications.ts";
+import { PublishRun } from "./publish-run.ts";
 import { PubSub } from "./pubsub.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { InnerCommands } from "./inner-commands.ts";
@@ -97,6 +98,8 @@ export class Call {
   private lengths: Int32Array = new Int32Array(0);
   /** Index of the first argument in the parser's table. */
   first = 0;
+  /** Behind the last argument of the batch, in the parser's table. */
+  argumentsEnd = 0;
   /** Long arguments, which went from the socket into chunks of shared memory. */
   staged: readonly StagedValue[] = [];
 
@@ -108,6 +111,7 @@ export class Call {
   readonly tracking: Tracking;
   /** Subscriptions and published messages. */
   readonly pubsub: PubSub;
+  readonly publishRun: PublishRun;
   readonly notifications: Notifications;
 
   constructor(
@@ -132,6 +136,7 @@ export class Call {
     this.blocking = new Blocking(this);
     this.tracking = new Tracking(this);
     this.pubsub = new PubSub(store, this.effects);
+    this.publishRun = new PublishRun(this.pubsub, store.section);
     this.notifications = new Notifications(this);
   }
 
@@ -179,6 +184,12 @@ export class Call {
     this.staged = staged;
   }
 
+  /** A command of the batch of `session` threw. */
+  abandonBatch(session: Session): void {
+    this.publishRun.drop();
+    this.transactions.endBatch(session);
+  }
+
   /** Offset of argument `i` in `bytes`; negative when it is staged. */
   argAt(i: number): number {
     return this.starts[this.first + i]!;
@@ -199,6 +210,19 @@ export class Call {
   /** Argument `i` as UTF-8 text. */
   argUtf8(i: number): string {
     return this.bytes.toString("utf8", this.argAt(i), this.argAt(i) + this.argBytes(i));
+  }
+  /** True when the next command of the batch has the same name and the same first argument. Outside of sections that run at once. */
+  get isRepeated(): boolean {
+    const { bytes, starts, lengths, first } = this;
+    const next = first + this.argCount;
+    if (next + 1 >= this.argumentsEnd) return false;
+    for (let i = 1; i >= 0; i--) {
+      const at = starts[next + i]!;
+      const length = lengths[next + i]!;
+      if (at < 0 || length !== lengths[first + i]) return false;
+      if (!equal(bytes, starts[first + i]!, bytes, at, length)) return false;
+    }
+    return true;
   }
   /** True when argument `i` is `lowerToken` in any case. */
   argIs(i: number, lowerToken: Uint8Array): boolean {

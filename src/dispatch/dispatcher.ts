@@ -7,7 +7,8 @@
  * Invariants (locks and exceptions: see store/section.ts)
  *   DISPATCH-1  all locks of a command are held before its handler runs
  *   DISPATCH-2  a handler that returns Retry has changed nothing, and its reply is discarded
- *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
+ *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else. A run of
+ *               PUBLISH (publish-run.ts) ends likewise
  */
 import type { Shard } from "../store/shard.ts";
 import { assert } from "../base/assert.ts";
@@ -179,6 +180,7 @@ export class Dispatcher implements TransactionHost {
     if (this.table.hasChanges) this.table.useRowNames(session.isReplayed);
     this.starts = parser.startOf;
     this.ends = parser.endOf;
+    this.call.argumentsEnd = parser.argumentsEnd;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
     const { log } = this.call.effects;
     if (log !== null || this.writesRefused !== "" || this.mustHoldWrites !== null || this.isLogFull)
@@ -584,6 +586,7 @@ export class Dispatcher implements TransactionHost {
 
   /** DISPATCH-3 */
   private endRun(): void {
+    if (this.call.publishRun.isOpen) this.call.publishRun.end();
     if (this.runShard === null) return;
     this.section.release();
     this.runShard = null;

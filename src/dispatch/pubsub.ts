@@ -67,10 +67,12 @@ const SUBSCRIPTION_BYTES = 128;
 /** Takes messages to other workers. See server/mailbox.ts. */
 export interface PublishMail {
   publish(to: number, message: Published): void;
+  publishAll(to: number, run: MessageBatch): void;
   /** Takes what other workers have sent out of the ring: messages are passed to `PubSub.receive`. */
   fetch(): void;
   /** True when so much waits for the worker that a publisher should wait. */
   isBehind(to: number): boolean;
+  readonly isAnyBehind: boolean;
 }
 
 /** Subscribers of this worker to one channel or pattern. */
@@ -94,6 +96,8 @@ const ENCODED_LOCKED_MAX = 16 << 10;
 /** A message of up to COPIED_MAX bytes is copied for each of up to FEW receivers. Others share a buffer. */
 const COPIED_MAX = 1024;
 const FEW = 16;
+/** A batch for so few is copied in pieces of up to this many bytes, each of them whole messages. */
+const PIECE_BYTES = 4096;
 
 export class PubSub implements MessagesOfSection {
   readonly channels: Channels;
@@ -175,6 +179,38 @@ export class PubSub implements MessagesOfSection {
     return total;
   }
 
+  /** True when messages may be published by `publishAll`. `isFirst`: none of them is taken yet, so the publisher may wait. */
+  mayPublishAll(kind: ChannelKind, isFirst: boolean): boolean {
+    if (!this.batches || !this.hasSubscribers(kind)) return false;
+    return !isFirst || this.mail === null || !this.mail.isAnyBehind;
+  }
+
+  /** Publishes the messages of `run`, outside of sections. Returns the number of clients that receive each. */
+  publishAll(run: MessageBatch): number {
+    const { channels, wanted } = this;
+    const { kind, bytes, channelAt, channelBytes } = run;
+    const matching = this.beginCount(kind, bytes, channelAt, channelBytes);
+    const total = matching + channels.open(kind, bytes, channelAt, channelBytes);
+    let delivers = false;
+    if (total > 0) {
+      this.addSubscribers();
+      run.position = this.messagePosition;
+      this.touch();
+      const { mail } = this;
+      const { worker } = this.store;
+      if (mail !== null)
+        for (let to = 0; to < wanted.length; to++) if (wanted[to]! > 0 && to !== worker) mail.publishAll(to, run);
+      delivers = wanted[worker]! > 0;
+      if (delivers) mail?.fetch();
+    }
+    channels.close();
+    if (delivers) {
+      if (this.pending.length > 0) this.deliverPending();
+      this.deliverAll(run);
+    }
+    return total;
+  }
+
   /** Adds the subscribers of the opened channel to those who want the message. */
   private addSubscribers(): void {
     const { wanted } = this;
@@ -234,13 +270,18 @@ export class PubSub implements MessagesOfSection {
   private send(message: Published): boolean {
     const { wanted, mail } = this;
     const { worker } = this.store;
-    message.position = this.effects.log?.waitsForSync === true ? this.effects.position : 0;
+    message.position = this.messagePosition;
     this.touch();
     if (mail !== null)
       for (let to = 0; to < wanted.length; to++) if (wanted[to]! > 0 && to !== worker) mail.publish(to, message);
     if (wanted[worker] === 0) return false;
     mail?.fetch();
     return true;
+  }
+
+  /** Log position of what is published now. */
+  private get messagePosition(): number {
+    return this.effects.log?.waitsForSync === true ? this.effects.position : 0;
   }
 
   // ---- messages of a section ----
@@ -291,6 +332,16 @@ export class PubSub implements MessagesOfSection {
     else this.deliverOne(message);
   }
 
+  /** As receive, for a run of messages. */
+  receiveAll(run: MessageBatch): void {
+    if (!this.channels.isOpen && this.pending.length === 0) return this.deliverAll(run);
+    for (let n = 0; n < run.count; n++) {
+      run.toMessage(n, this.ofRun);
+      this.pending.push(this.ofRun.copy());
+    }
+  }
+  private readonly ofRun = new Published();
+
   /**
    * Takes and delivers what other workers have sent. Called before a client that may be sent something runs a command: what
    * was published before it sent the command comes before the reply.
@@ -328,6 +379,22 @@ export class PubSub implements MessagesOfSection {
     if (matches) this.deliverToPatterns(message);
   }
 
+  private deliverAll(run: MessageBatch): void {
+    const { batch } = this;
+    const audience = this.audienceOf(run.kind, run.bytes, run.channelAt, run.channelBytes);
+    const matches = run.kind === ChannelKind.Channel && this.audiences[ChannelKind.Pattern]!.size > 0;
+    if (audience !== null && !matches && this.batches && !this.isAmongReplies) {
+      if (!batch.isEmpty && (audience !== this.batchAudience || !batch.hasRoomForAll(run))) this.sendBatch();
+      this.batchAudience = audience;
+      batch.addAll(run);
+      return;
+    }
+    for (let n = 0; n < run.count; n++) {
+      run.toMessage(n, this.ofRun);
+      this.deliverOne(this.ofRun);
+    }
+  }
+
   /** Adds a message to the batch, behind those before it. Returns false when it has to be delivered at once. */
   private addToBatch(audience: Audience, message: Published): boolean {
     const { batch } = this;
@@ -349,13 +416,11 @@ export class PubSub implements MessagesOfSection {
     if (batchAudience === null) return;
     this.batchAudience = null;
     const { receivers } = batchAudience;
-    const { bytes, length, position } = batch;
     try {
       for (const receiver of receivers) {
         const { protocol } = receiver.session;
-        if (protocol === 2 && receivers.size <= FEW && length <= COPIED_MAX)
-          receiver.deliverCopy(bytes, 0, length, position);
-        else receiver.deliver(batch.inProtocol(protocol), position);
+        if (protocol === 2 && receivers.size <= FEW) batch.copyTo(receiver, PIECE_BYTES);
+        else receiver.deliver(batch.inProtocol(protocol), batch.position);
       }
     } finally {
       batch.clear();

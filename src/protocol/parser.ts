@@ -72,6 +72,10 @@ export class Parser {
    */
   needs = 0;
   private used = 0;
+  /** Behind the last argument in the table. */
+  get argumentsEnd(): number {
+    return this.used;
+  }
 
   constructor(readonly limits: ParserLimits) {}
 

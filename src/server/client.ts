@@ -567,7 +567,7 @@ export class Client implements OutputOwner, Receiver {
 
   /** Discards the replies of a batch in which a command threw: they must not reach the next client. */
   private abandonBatch(): void {
-    this.engine.call.transactions.endBatch(this.session);
+    this.engine.call.abandonBatch(this.session);
     this.engine.reply.at = this.engine.reply.position = 0;
     this.isReplying = false;
     this.pushes.length = 0;

@@ -11,6 +11,7 @@
  *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ slot (int32) │ keys
  *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
  *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
+ *   Run     │ kind │ channel: kind, offset, bytes │ messages (int32 each) │ position (double) │ ends (int32 each) │ messages
  *
  * A message that is long or that the ring has no room for goes outside: through the port, with its number. Its bytes are
  * there before the ring counts it, so the receiver can take it at once. Long ones are copied into shared memory first, and
@@ -26,8 +27,10 @@
  */
 import { receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.ts";
+import { copy } from "../base/bytes.ts";
 import type { Served } from "../dispatch/blocking.ts";
 import { Published } from "../dispatch/published.ts";
+import { MessageBatch } from "../dispatch/message-batch.ts";
 import type { PublishMail } from "../dispatch/pubsub.ts";
 import type { ChannelKind } from "../store/channels.ts";
 import { Message } from "../memory/message.ts";
@@ -42,7 +45,7 @@ const BEHIND_BYTES = SIZE >> 1;
 /** Most bytes that wait outside a ring. */
 const OUTSIDE_MAX = 256 << 20;
 
-const Kind = { Served: 0, Push: 1, Publish: 2, Invalid: 3, Broken: 4 } as const;
+const Kind = { Served: 0, Push: 1, Publish: 2, Invalid: 3, Broken: 4, Run: 5 } as const;
 
 // Fields of a served reply, after its kind.
 const SLOT_AT = 4,
@@ -63,6 +66,10 @@ const CHANNEL_KIND_AT = 4,
   PAYLOAD_BYTES_AT = 20,
   PUBLISH_POSITION_AT = 24,
   MESSAGE_AT = 32;
+// Further fields of a run of published messages.
+const RUN_COUNT_AT = 16,
+  RUN_POSITION_AT = 20,
+  RUN_ENDS_AT = 28;
 
 // Further fields of an invalidation, and of a redirection that is broken.
 const ALL_KEYS_AT = 4,
@@ -88,6 +95,7 @@ export interface MailHandlers {
   pushed(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
   /** A message that another worker has published, valid during the call. `deliver` follows once no more is at hand. */
   published(message: Published): void;
+  publishedAll(run: MessageBatch): void;
   deliver(): void;
   /** An invalidation whose receiver is a client of this worker: see PushService.invalidate. */
   invalid(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
@@ -180,6 +188,14 @@ export class Mailbox implements PublishMail {
     this.post(to, OUTSIDE_MAX);
   }
 
+  /** As publish, for a run of messages. */
+  publishAll(to: number, run: MessageBatch): void {
+    const { kind, bytes, endBytes, count, length, channelAt, channelBytes, position } = run;
+    this.message.begin().int(Kind.Run).int(kind).int(channelAt).int(channelBytes).int(count).double(position);
+    this.message.add(endBytes, 0, count * 4).add(bytes, 0, length);
+    this.post(to, OUTSIDE_MAX);
+  }
+
   /** Sends `message`. At most `outsideMax` bytes may then wait outside the ring. */
   private post(to: number, outsideMax: number): void {
     assert(to !== this.worker, "a worker sends nothing to itself");
@@ -216,6 +232,12 @@ export class Mailbox implements PublishMail {
   /** True when so much waits for the worker `to` that a sender that can wait should. */
   isBehind(to: number): boolean {
     return this.addressees[to]!.ring.backlog > BEHIND_BYTES;
+  }
+
+  /** True when that is so for some other worker. */
+  get isAnyBehind(): boolean {
+    for (let to = 0; to < this.addressees.length; to++) if (to !== this.worker && this.isBehind(to)) return true;
+    return false;
   }
 
   // ---- receiving ----
@@ -283,6 +305,7 @@ export class Mailbox implements PublishMail {
   private receiveOne(message: Buffer, length: number): void {
     const kind = message.readInt32LE(0);
     if (kind === Kind.Publish) this.published(message, length);
+    else if (kind === Kind.Run) this.publishedAll(message, length);
     else if (kind === Kind.Push) this.pushed(message, length);
     else if (kind === Kind.Invalid) this.invalid(message, length);
     else if (kind === Kind.Broken)
@@ -317,6 +340,23 @@ export class Mailbox implements PublishMail {
     this.handlers.published(incoming);
   }
   private readonly incoming = new Published();
+
+  private publishedAll(message: Buffer, length: number): void {
+    const { run } = this;
+    const count = message.readInt32LE(RUN_COUNT_AT);
+    const at = RUN_ENDS_AT + count * 4;
+    run.kind = message.readInt32LE(CHANNEL_KIND_AT) as ChannelKind;
+    run.channelAt = message.readInt32LE(CHANNEL_AT);
+    run.channelBytes = message.readInt32LE(CHANNEL_BYTES_AT);
+    run.position = message.readDoubleLE(RUN_POSITION_AT);
+    run.count = count;
+    run.length = length - at;
+    copy(message, RUN_ENDS_AT, run.endBytes, 0, count * 4);
+    copy(message, at, run.bytes, 0, length - at);
+    this.handlers.publishedAll(run);
+    run.clear();
+  }
+  private readonly run = new MessageBatch();
 
   private pushed(message: Buffer, length: number): void {
     const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);

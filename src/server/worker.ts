@@ -166,6 +166,7 @@ class DataWorker implements ClientHost {
       broken: (client, redirect) => this.services.pushes.invalidations.broken(client, redirect),
       lost: () => this.services.pushes.lost(),
       published: (message) => pubsub.receive(message),
+      publishedAll: (run) => pubsub.receiveAll(run),
       deliver: () => pubsub.deliver(),
     });
   }

@@ -266,6 +266,23 @@ describe("several clients of one engine", () => {
     }
   });
 
+  test("a run of PUBLISH that fills its buffer, is cut by the turn, or has a long message in it", () => {
+    const one = testEngine();
+    one.checksEach = false;
+    one.engine.call.pubsub.batches = true;
+    const [publisher, first, second] = [one.client, one.connect(), one.connect()];
+    second.send("HELLO", "3");
+    for (const client of [first, second]) client.send("SUBSCRIBE", "c");
+    for (const turn of [3, 1000]) {
+      one.engine.turnCommands = turn;
+      const sent = Array.from({ length: 400 }, (_, n) => `${n} ${"x".repeat(n === 50 ? 2000 : n % 300)}`);
+      const replies = publisher.raw(Buffer.concat(sent.map((text) => encodeCommand(["PUBLISH", "c", text]))));
+      expect(replies.map(show)).toEqual(sent.map(() => ":2"));
+      expect(first.raw("").map(show)).toEqual(sent.map((text) => `*["message", "c", "${text}"]`));
+      expect(second.raw("").map(show)).toEqual(sent.map((text) => `>["message", "c", "${text}"]`));
+    }
+  });
+
   test("a client that is gone is counted no more", () => {
     const { publisher, subscriber } = clients();
     const [a, b] = [subscriber(), subscriber()];

@@ -19,6 +19,7 @@ const NOBODY: MailHandlers = {
   served: none,
   pushed: none,
   published: none,
+  publishedAll: none,
   invalid: none,
   broken: none,
   deliver: none,

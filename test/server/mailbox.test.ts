@@ -6,6 +6,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { Served } from "../../src/dispatch/blocking.ts";
+import { MessageBatch } from "../../src/dispatch/message-batch.ts";
 import { Published } from "../../src/dispatch/published.ts";
 import { ChannelKind } from "../../src/store/channels.ts";
 import { Mailbox, makeMailboxes } from "../../src/server/mailbox.ts";
@@ -14,6 +15,22 @@ import { encodeCommand, show } from "../support/resp.ts";
 import type { MailRun } from "./mailbox-worker.ts";
 
 const none = () => {};
+function told({
+  kind,
+  bytes,
+  at,
+  length,
+  channelAt,
+  channelBytes,
+  payloadAt,
+  payloadBytes,
+  position,
+}: Published): string {
+  const text = bytes.toString("latin1", at, at + length);
+  const channel = text.slice(channelAt, channelAt + channelBytes);
+  return `${kind} ${channel} ${text.slice(payloadAt, payloadAt + payloadBytes)} ${position} ${text}`;
+}
+
 /** Two workers of this thread. What worker 0 receives is recorded. */
 function pair() {
   const memory = makeMailboxes(2);
@@ -28,11 +45,13 @@ function pair() {
       got.push(`${client} ${resp2.toString("latin1", 0, 20)} ${resp3.toString("latin1", 0, 20)} ${position}`);
       bytes.push(resp2.length + resp3.length);
     },
-    published: ({ kind, bytes, at, length, channelAt, channelBytes, payloadAt, payloadBytes, position }) => {
-      const text = bytes.toString("latin1", at, at + length);
-      const channel = text.slice(channelAt, channelAt + channelBytes);
-      const payload = text.slice(payloadAt, payloadAt + payloadBytes);
-      got.push(`${kind} ${channel} ${payload} ${position} ${text}`);
+    published: (message) => got.push(told(message)),
+    publishedAll: (run) => {
+      const message = new Published();
+      for (let n = 0; n < run.count; n++) {
+        run.toMessage(n, message);
+        got.push(`of ${run.count}: ${told(message)}`);
+      }
     },
     deliver: none,
     invalid: (...of) => got.push(`invalid ${of.join(" ")}`),
@@ -46,6 +65,7 @@ function pair() {
     invalid: none,
     broken: none,
     published: none,
+    publishedAll: none,
     deliver: none,
     lost: none,
   });
@@ -93,6 +113,27 @@ describe("one thread", () => {
     sender.publish(0, message);
     receiver.collect();
     expect(got).toEqual(["1 ch payload 77 *3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$7\r\npayload\r\n"]);
+    close();
+  });
+
+  test("a run of published messages", () => {
+    const { receiver, sender, got, close } = pair();
+    const message = new Published();
+    const run = new MessageBatch();
+    const payloads = ["", "a", "\n\r\n", "x".repeat(300)];
+    for (const payload of payloads) {
+      const bytes = Buffer.from(payload);
+      message.encode(ChannelKind.Channel, Buffer.from("a channel"), 2, 7, bytes, 0, bytes.length);
+      message.position = 78;
+      run.add(message);
+    }
+    sender.publishAll(0, run);
+    receiver.collect();
+    const texts = payloads.map((payload) => {
+      const text = `*3\r\n$7\r\nmessage\r\n$7\r\nchannel\r\n$${payload.length}\r\n${payload}\r\n`;
+      return `of 4: 0 channel ${payload} 78 ${text}`;
+    });
+    expect(got).toEqual(texts);
     close();
   });
 

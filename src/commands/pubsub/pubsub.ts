@@ -46,6 +46,7 @@ export function shardPublish(call: Call, reply: Reply): Outcome {
 
 function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
   const { bytes, pubsub, session } = call;
+  if (call.publishRun.take(kind, call, reply)) return Done;
   // Nobody can subscribe to a longer name.
   const receivers =
     call.argBytes(1) > KEY_BYTES_MAX

@@ -204,15 +204,14 @@ export class ColdAhead {
   }
 
   /**
-   * Asks for the values that the commands behind number `i` of the batch will read, so that the reads of a pipeline overlap.
-   * No lock is held.
+   * Asks for the values that the commands behind number `i` of the batch will read, so that the reads of a pipeline overlap. The
+   * client waits for them too, so that it is parked, and its input parsed again, once for all of them. No lock is held.
    */
   askAhead(prefetch: Prefetch, i: number): void {
     const { call, store } = this;
     const { section } = store;
     const keyspace = call.keyspaces.of(call.session.db);
     const reader = store.cold.reader!;
-    reader.isAhead = true;
     reader.cacheReadsLeft = CACHE_READS_MAX;
     const end = Math.min(prefetch.count, i + 1 + AHEAD_MAX);
     for (let n = i + 1; n < end; n++) {
@@ -222,6 +221,5 @@ export class ColdAhead {
       if ((spec.flags & READONLY) === 0 || BLIND.has(spec.name)) continue;
       section.tryWithin(store.shardOf(key.hashA), () => this.lacksKey(keyspace, key, OF_STRINGS.has(spec.name)));
     }
-    reader.isAhead = false;
   }
 }

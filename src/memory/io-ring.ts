@@ -33,8 +33,9 @@ type Calls = NonNullable<ReturnType<typeof openLibc<typeof TABLE>>>;
 const SETUP_CALL = 425;
 const ENTER_CALL = 426;
 const REGISTER_CALL = 427;
-/** Completions are worked on when `enter` is called, and not by interrupting the thread (Linux 6.1). */
-const SETUP_DEFERRED = (1 << 12) | (1 << 13);
+/** Ended reads are worked on when `enter` is called, and not by interrupting the thread (Linux 6.1). A flag tells of those left. */
+const SETUP_DEFERRED = (1 << 9) | (1 << 12) | (1 << 13);
+const WORK_LEFT = 1 << 2;
 const FEATURE_SINGLE_MMAP = 1;
 const REGISTER_EVENTFD = 4;
 const GET_EVENTS = 1;
@@ -54,6 +55,7 @@ const FLAGS = 2;
 const FEATURES = 5;
 const SQ_TAIL = 11;
 const SQ_MASK = 12;
+const SQ_FLAGS = 14;
 const SQ_ARRAY = 16;
 const CQ_HEAD = 20;
 const CQ_TAIL = 21;
@@ -75,8 +77,9 @@ export class IoRing {
   private readonly free: number[] = [];
   private readonly words: Uint32Array;
   private readonly submissions: Uint32Array;
-  /** In words: the submissions' tail, the completions' head and tail, and the first completion. */
+  /** In words: the submissions' tail and flags, the completions' head and tail, and the first completion. */
   private readonly tailAt: number;
+  private readonly flagsAt: number;
   private readonly doneHeadAt: number;
   private readonly doneTailAt: number;
   private readonly doneAt: number;
@@ -125,6 +128,7 @@ export class IoRing {
     this.submissions = new Uint32Array(toArrayBuffer(mapped.entries, 0, mapped.entryBytes));
     const { words } = this;
     this.tailAt = params[SQ_TAIL]! >> 2;
+    this.flagsAt = params[SQ_FLAGS]! >> 2;
     this.mask = words[params[SQ_MASK]! >> 2]!;
     this.doneHeadAt = params[CQ_HEAD]! >> 2;
     this.doneTailAt = params[CQ_TAIL]! >> 2;
@@ -149,6 +153,10 @@ export class IoRing {
   /** Reads wait for `enter`. */
   get hasQueued(): boolean {
     return this.queued > 0;
+  }
+  /** The kernel works on about 20 reads in an `enter`: others have ended, which needs a further one. No event tells of them. */
+  get hasWorkLeft(): boolean {
+    return (Atomics.load(this.words, this.flagsAt) & WORK_LEFT) !== 0;
   }
 
   /**

@@ -18,8 +18,8 @@ import { STAGES } from "../dispatch/spec.ts";
 import { type Parser, Progress } from "../protocol/parser.ts";
 import { type Pieces, StagedValue } from "../store/large.ts";
 import type { Engine } from "./engine.ts";
+import { QUERY_BYTES } from "./query-buffers.ts";
 
-const FIRST_BYTES = 4096;
 /** From this length on the query buffer grows by a quarter instead of doubling, because a client may keep it for long. */
 const LARGE_BYTES = 1 << 20;
 /** Bytes that the offset and the length of an argument take while its command is incomplete. */
@@ -90,7 +90,9 @@ export class ClientInput {
     // `restoreCommand` may have replaced the buffer.
     if (this.query !== query) return;
     this.at = at;
-    if (at === this.end) this.query = null;
+    if (at < this.end) return;
+    this.query = null;
+    this.engine.queryBuffers.give(query);
   }
 
   /** Appends bytes `from` to `to` to the waiting ones. `needs`: bytes of the whole command if that is known, else 0. */
@@ -98,7 +100,8 @@ export class ClientInput {
     const length = to - from;
     if (length === 0) return;
     if (this.query === null) {
-      this.query = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, length, needs));
+      const room = Math.max(length, needs);
+      this.query = room <= QUERY_BYTES ? this.engine.queryBuffers.take() : Buffer.allocUnsafeSlow(room);
       this.at = 0;
       this.end = 0;
     } else if (this.end + length > this.query.length) {
@@ -188,7 +191,7 @@ export class ClientInput {
     const head = progress.at;
     const staging = new StagedValue(engine.arena, engine.store.pool, progress.bulk);
     staging.refused = engine.memory.wouldExceed(progress.bulk);
-    const query = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, head));
+    const query = Buffer.allocUnsafeSlow(Math.max(QUERY_BYTES, head));
     bytes.copy(query, 0, at, at + head);
     const rest = bytes.subarray(at + head, end);
     this.query = query;

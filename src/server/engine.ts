@@ -39,6 +39,7 @@ import { DiskTier, type TierHost, type TierSettings } from "../tier/disk-tier.ts
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
 import { publishTier, tierFigures } from "./tier-figures.ts";
+import { QueryBuffers } from "./query-buffers.ts";
 import { type Gate, type Pinned, Turn, type TurnWork } from "./turn.ts";
 import { userSettings } from "./user-settings.ts";
 
@@ -200,6 +201,8 @@ export class Engine implements TurnWork {
       !this.config.flag("persistence.enable_aof");
     this.stopsOnSaveError = stops && (this.config.text("persistence.save") !== "" || reliesOnCheckpoints);
   }
+
+  readonly queryBuffers = new QueryBuffers();
 
   /** The session in whose name keys change between commands: they expire or are evicted. */
   private readonly nobody = new Session(0);

@@ -59,7 +59,7 @@ export function startTier(
   guard: (work: () => void) => void,
 ): RingWatch | null {
   const ring = openRing(engine.config, log);
-  const watch = ring === null ? null : new RingWatch(ring, () => guard(() => engine.tier!.endCommands()));
+  const watch = ring === null ? null : new RingWatch(ring, () => guard(() => engine.tier!.collectReads()));
   engine.startTier(realFiles, workers, {
     later: (work) => (engine.turn.later ?? soon)(() => guard(work)),
     soon: (work) => setTimeout(() => guard(work), 1),

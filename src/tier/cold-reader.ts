@@ -80,6 +80,10 @@ const TWO_32 = 2 ** 32;
 const UNUSED_TICKS = 50;
 /** Bytes of an entry up to which a worker itself reads it from the page cache: a longer one is copied by a file thread. */
 const CACHED_MAX = 64 << 10;
+/** Looks into the page cache of which `hitRatio` is a moving average; below which one they are rare, and how rare then. */
+const HIT_WINDOW = 32;
+const HIT_RATIO_MIN = 0.2;
+const LOOK_EACH = 8;
 
 export class SegmentReader implements ColdReader {
   /** Reads of the file threads that are under way, and all so far. readsNow: those for which the worker waited itself. */
@@ -187,7 +191,7 @@ export class SegmentReader implements ColdReader {
       this.finish(fetch, failureText(thrown), 0);
       return fetch;
     }
-    if (this.cacheReadsLeft-- > 0 && this.isCached(segment, fetch.image, bytes, fetch.position)) {
+    if (this.cacheReadsLeft-- > 0 && this.looks(bytes) && this.isCached(segment, fetch.image, bytes, fetch.position)) {
       this.segments.release(segment);
       this.finish(fetch, "", bytes);
       return fetch;
@@ -219,15 +223,30 @@ export class SegmentReader implements ColdReader {
 
   /** Reads what is in the page cache. Returns false when not all of it is. */
   private isCached(segment: OpenSegment, { b }: ColdImage, bytes: number, position: number): boolean {
+    const isHit = this.host.readCached(segment.descriptor, b, bytes, position) === bytes;
+    this.hitRatio += ((isHit ? 1 : 0) - this.hitRatio) / HIT_WINDOW;
+    if (isHit) this.readsCached++;
+    return isHit;
+  }
+  /** Of the latest looks into the page cache. */
+  private hitRatio = 1;
+  private looksLeft = 0;
+
+  /**
+   * True when the page cache is looked into first. A look that finds nothing begins a read of its own, alone; io_uring begins many by
+   * one call, and finds what is there as well. So where most looks are in vain, only some are made.
+   */
+  private looks(bytes: number): boolean {
     if (!this.readsCache || bytes > CACHED_MAX) return false;
-    if (this.host.readCached(segment.descriptor, b, bytes, position) !== bytes) return false;
-    this.readsCached++;
+    if (this.hitRatio >= HIT_RATIO_MIN || this.entryReads.method === "pool") return true;
+    if (this.looksLeft-- > 0) return false;
+    this.looksLeft = LOOK_EACH;
     return true;
   }
 
   /** The entry at a place, if the page cache has it, else null. It is not kept: it can be read there again. */
   private readCached(place: number, bytes: number): ColdImage | null {
-    if (!this.readsCache || bytes > CACHED_MAX) return null;
+    if (!this.looks(bytes)) return null;
     let segment: OpenSegment;
     try {
       segment = this.segments.open(fileOf(place));
@@ -339,7 +358,7 @@ export class SegmentReader implements ColdReader {
 
   /** Called some times a second: values that nobody has used count as used. */
   tick(): void {
-    this.entryReads.submit();
+    this.entryReads.collect();
     this.giveUp();
     this.ticks++;
     if (this.ticks % UNUSED_TICKS !== 0) return;

@@ -53,7 +53,7 @@ export interface TierHost {
   readCached(file: FileDescriptor, into: Uint8Array, length: number, position: number): number;
   /** Values that commands wait for are read through it. null = by the threads of the pool. */
   readonly ring: IoRing | null;
-  /** Reads through the ring are under way: `endCommands` is to be called when some have ended. */
+  /** Reads through the ring are under way: `collectReads` is to be called when some have ended. */
   watchRing(): void;
 }
 
@@ -149,9 +149,13 @@ export class DiskTier implements WriterHost {
   beginTurn(): void {
     this.reader.images.beginTurn();
   }
-  /** The commands of a turn have ended, or reads have: those that were asked for begin. */
+  /** The commands of a turn have ended: the reads that they asked for begin. */
   endCommands(): void {
     this.reader.entryReads.submit();
+  }
+  /** Reads have ended. */
+  collectReads(): void {
+    this.reader.entryReads.collect();
   }
 
   // ---- clients that wait ----

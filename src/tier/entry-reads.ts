@@ -1,11 +1,11 @@
 /**
  * How the entries that commands wait for are read, without a worker that waits: by the threads of the pool, or through io_uring.
  *
- *   begin ─► ring, queued ─► submit, once for all reads of a turn ─► the kernel ─► submit ─► ended
- *                                                                                        ─► short, or an error ─► pool ─► ended
+ *   begin ─► ring, queued ─► submit, once for all reads of a turn ─► the kernel ─► collect ─► ended
+ *                                                                                         ─► short, or an error ─► pool ─► ended
  *         ─► ring is full: waits ─► another read has ended ─► ring ...
  *
- * The kernel reads what the page cache has within `submit`. What io_uring could not read, the pool reads again, and that says why.
+ * What the page cache has is read within `submit`. What io_uring could not read, the pool reads again, and that says why.
  */
 import type { FileDescriptor, Files } from "../base/files.ts";
 import type { IoRing } from "../memory/io-ring.ts";
@@ -26,8 +26,10 @@ export interface EntryRead {
 export interface EntryReads {
   readonly method: ReadMethod;
   begin(read: EntryRead): void;
-  /** Hands the reads that were begun to the kernel, and ends those that it has read. */
+  /** Hands the reads that were begun to the kernel, if there are any. */
   submit(): void;
+  /** Likewise, and ends those that the kernel has read. */
+  collect(): void;
 }
 
 export class PoolReads implements EntryReads {
@@ -42,18 +44,19 @@ export class PoolReads implements EntryReads {
     );
   }
   submit(): void {}
+  collect(): void {}
 }
 
 /** What RingReads needs around it. */
 export interface RingHost {
   /** Calls `work` after the current events. */
   later(work: () => void): void;
-  /** Reads are under way: `submit` is to be called when some have ended. */
+  /** Reads are under way: `collect` is to be called when some have ended. */
   watch(): void;
 }
 
-/** The kernel works on so many ended reads in a call, and may leave others to the next one. */
-const ENDED_MAX = 16;
+/** Calls of the kernel in a row. What is left then is for a later event of the loop. */
+const ENTERS_MAX = 64;
 
 export class RingReads implements EntryReads {
   readonly method = "io_uring";
@@ -75,9 +78,13 @@ export class RingReads implements EntryReads {
   begin(read: EntryRead): void {
     if (this.ring.isFull) this.waiting.push(read);
     else this.queue(read);
+    this.collectLater();
+  }
+
+  private collectLater(): void {
     if (this.isDue) return;
     this.isDue = true;
-    this.host.later(this.submitDue);
+    this.host.later(this.collectDue);
   }
 
   private queue(read: EntryRead): void {
@@ -85,21 +92,26 @@ export class RingReads implements EntryReads {
     this.reads[slot] = read;
   }
 
-  private readonly submitDue = (): void => {
+  private readonly collectDue = (): void => {
     this.isDue = false;
-    if (this.ring.hasQueued) this.submit();
+    if (this.ring.hasQueued || this.ring.hasWorkLeft) this.collect();
   };
 
-  /** Reads that have ended are never left to a later event: that may not come. */
   submit(): void {
+    if (this.ring.hasQueued) this.collect();
+  }
+
+  /** Reads that have ended are never left to a later event: that may not come. */
+  collect(): void {
     const { ring } = this;
     if (ring.underWay === 0) return;
-    let ended: number;
-    do {
+    for (let n = 0; n < ENTERS_MAX; n++) {
       ring.enter();
-      ended = ring.reap(this.ended);
+      const ended = ring.reap(this.ended);
       this.fill();
-    } while (ended >= ENDED_MAX || (ended > 0 && ring.hasQueued));
+      if (!ring.hasWorkLeft && (ended === 0 || !ring.hasQueued)) break;
+    }
+    if (ring.hasWorkLeft) this.collectLater();
     if (ring.underWay > 0) this.host.watch();
   }
 

@@ -78,7 +78,7 @@ async function endOf({ reads, ring }: Ringed, all: readonly Read[]): Promise<{ f
     isOver = true;
   });
   while (!isOver) {
-    reads.submit();
+    reads.collect();
     await Bun.sleep(PAUSE_MS);
   }
   expect(ring.underWay).toBe(0);

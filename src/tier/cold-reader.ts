@@ -44,13 +44,15 @@ interface Wait {
   left: number;
 }
 
+const NO_WAITS: Wait[] = [];
+
 /** A value that is read, or was. */
 class Fetch implements EntryRead {
   isRead = false;
   /** Why it cannot be read, "" = it can. */
   failure = "";
   isUsed = false;
-  waits: Wait[] = [];
+  waits = NO_WAITS;
   /** While it is read. */
   segment: OpenSegment | null = null;
 
@@ -98,7 +100,7 @@ export class SegmentReader implements ColdReader {
   /** Most bytes of values that were used and are kept. */
   keptMax: number;
   private keptBytes = 0;
-  /** By place, the one read or used last at the end. */
+  /** By place, the one asked for last, or used again last, at the end. */
   private readonly fetches = new Map<number, Fetch>();
   /** What the command at work asked for and has to wait for. */
   private asked: Fetch[] = [];
@@ -155,7 +157,8 @@ export class SegmentReader implements ColdReader {
     for (const fetch of asked) {
       if (fetch.isRead) continue;
       wait.left++;
-      fetch.waits.push(wait);
+      if (fetch.waits === NO_WAITS) fetch.waits = [wait];
+      else fetch.waits.push(wait);
     }
     if (asked.length === 0) return false;
     this.arrived(wait);
@@ -217,8 +220,9 @@ export class SegmentReader implements ColdReader {
     fetch.isRead = true;
     this.keptBytes += fetch.bytes;
     this.giveUp();
-    for (const wait of fetch.waits) this.arrived(wait);
-    fetch.waits = [];
+    const { waits } = fetch;
+    fetch.waits = NO_WAITS;
+    for (let n = 0; n < waits.length; n++) this.arrived(waits[n]!);
   }
 
   /** Reads what is in the page cache. Returns false when not all of it is. */
@@ -333,9 +337,11 @@ export class SegmentReader implements ColdReader {
       this.drop(fetch);
       throw this.failed(fileOf(fetch.place), offsetOf(fetch.place), fetch.failure);
     }
+    if (fetch.isUsed) {
+      this.fetches.delete(fetch.place);
+      this.fetches.set(fetch.place, fetch);
+    }
     fetch.isUsed = true;
-    this.fetches.delete(fetch.place);
-    this.fetches.set(fetch.place, fetch);
     return fetch.image;
   }
 

@@ -68,12 +68,15 @@ export interface OpenSegment {
   readonly file: number;
   readonly descriptor: FileDescriptor;
   users: number;
+  /** Number of the last `open`. */
+  lastOpen: number;
 }
 
 export class SegmentFiles {
   private readonly directory: string;
-  /** By number, the one used last at the end. */
+  /** By number. Reads do not change it, because maps that are changed for each read make garbage. */
   private readonly opened = new Map<number, OpenSegment>();
+  private opens = 0;
 
   constructor(
     readonly files: Files,
@@ -95,12 +98,11 @@ export class SegmentFiles {
   open(file: number): OpenSegment {
     let segment = this.opened.get(file);
     if (segment === undefined) {
-      segment = { file, descriptor: this.files.open(this.pathOf(file), "r", 0), users: 0 };
+      segment = { file, descriptor: this.files.open(this.pathOf(file), "r", 0), users: 0, lastOpen: 0 };
       if (this.opened.size >= OPEN_MAX) this.closeOldest();
-    } else {
-      this.opened.delete(file);
+      this.opened.set(file, segment);
     }
-    this.opened.set(file, segment);
+    segment.lastOpen = ++this.opens;
     segment.users++;
     return segment;
   }
@@ -110,11 +112,10 @@ export class SegmentFiles {
   }
 
   private closeOldest(): void {
-    for (const segment of this.opened.values()) {
-      if (segment.users > 0) continue;
-      this.forget(segment.file);
-      return;
-    }
+    let oldest: OpenSegment | null = null;
+    for (const segment of this.opened.values())
+      if (segment.users === 0 && (oldest === null || segment.lastOpen < oldest.lastOpen)) oldest = segment;
+    if (oldest !== null) this.forget(oldest.file);
   }
 
   /** The file is gone, or is to be opened anew: its descriptor is closed once no read uses it. */

@@ -477,7 +477,8 @@ export class RdbPersistence implements Persistence {
 
   loaderOf(reader: FileReader, options: Omit<LoadOptions, "verifies">): RdbLoader {
     return new RdbLoader(this.call, reader, {
-      verifies: this.host.config.flag("persistence.rdb_checksum"),
+      // The base of an append-only file may have been read by nobody before (AofRecovery).
+      verifies: !options.isWhole || this.host.config.flag("persistence.rdb_checksum"),
       ...options,
     });
   }

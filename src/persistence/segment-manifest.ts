@@ -3,6 +3,7 @@
  * field `ferrite-segments` then names a manifest beside these files, which says what the base needs of them:
  *
  *   segments/base-<id>.manifest │ ferrite-segments 1
+ *                               │ base 8123                  bytes of the base, so that a start need not look for its end
  *                               │ keyspaces 0 1 2 ...        of the databases, in their order
  *                               │ file 12 8192               number, units that were written
  *                               │ end 1f2e3d4c               CRC-32 of the lines above
@@ -22,7 +23,7 @@ import { looksLikeRdb, RdbItem, RdbReader } from "./rdb-reader.ts";
 export const SEGMENTS_FIELD = "ferrite-segments";
 const FORM = "ferrite-segments 1";
 const NAME = /^base-([0-9a-f]{16})\.manifest(\.tmp)?$/;
-const PATTERN = /^ferrite-segments 1\nkeyspaces((?: \d+)+)\n((?:file \d+ \d+\n)*)end ([0-9a-f]{8})\n$/;
+const PATTERN = /^ferrite-segments 1\nbase (\d+)\nkeyspaces((?: \d+)+)\n((?:file \d+ \d+\n)*)end ([0-9a-f]{8})\n$/;
 
 /** A segment file, and the units of it that were written. */
 export interface NeededSegment {
@@ -32,6 +33,8 @@ export interface NeededSegment {
 
 export interface SegmentManifest {
   readonly id: string;
+  /** Bytes of the base. */
+  readonly baseBytes: number;
   /** Keyspace of each database, which the entries of the files name. */
   readonly keyspaces: readonly number[];
   readonly files: readonly NeededSegment[];
@@ -45,9 +48,10 @@ export function newManifestId(): string {
   return crypto.getRandomValues(new Uint8Array(8)).toHex();
 }
 
-function manifestText({ keyspaces, files }: SegmentManifest): string {
+function manifestText({ baseBytes, keyspaces, files }: SegmentManifest): string {
   const lines = [
     FORM,
+    `base ${baseBytes}`,
     `keyspaces ${keyspaces.join(" ")}`,
     ...files.map(({ file, units }) => `file ${file} ${units}`),
     "",
@@ -68,13 +72,13 @@ export function readSegmentManifest(files: Files, directory: string, id: string)
   const text = readText(files, path);
   const match = PATTERN.exec(text);
   if (match === null) return `${path} is damaged`;
-  const [, keyspaces, list, sum] = match;
+  const [, base, keyspaces, list, sum] = match;
   if (crc32(text.slice(0, text.lastIndexOf("end "))) !== Number.parseInt(sum!, 16)) return `${path} is damaged`;
   const needed = [...list!.matchAll(/file (\d+) (\d+)\n/g)].map(([, file, units]) => ({
     file: Number(file),
     units: Number(units),
   }));
-  return { id, keyspaces: keyspaces!.trim().split(" ").map(Number), files: needed };
+  return { id, baseBytes: Number(base), keyspaces: keyspaces!.trim().split(" ").map(Number), files: needed };
 }
 
 /** Removes the manifests of all bases but those that `isKept` says to keep. Throws FileFailure. */

@@ -16,6 +16,7 @@ import { SlowSyncs } from "../persistence/slow-syncs.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { ImageSource } from "../persistence/image-source.ts";
 import { noteHistory, takeHistory } from "../persistence/saved-history.ts";
+import type { SegmentManifest } from "../persistence/segment-manifest.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
@@ -56,10 +57,10 @@ export interface Replacement {
   fill(): Promise<unknown>;
 }
 
-/** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError. */
-export function recoverFor(config: Config, logs: LogRoot, isWanted = false): RecoveredAof | null {
-  if (!isWanted && !config.flag("persistence.enable_aof")) return null;
-  return usable(() => recover(config, logs));
+/** Makes the append-only file ready to be loaded; null when it is off. `manifest`: of its base. Throws StartupError. */
+export function recoverFor(config: Config, logs: LogRoot, manifest: SegmentManifest | null): RecoveredAof | null {
+  if (!config.flag("persistence.enable_aof")) return null;
+  return usable(() => recover(config, logs, manifest?.baseBytes ?? 0));
 }
 
 function usable(work: () => RecoveredAof): RecoveredAof {
@@ -88,7 +89,7 @@ function fileOptions(config: Config) {
   };
 }
 
-function recover(config: Config, logs: LogRoot): RecoveredAof {
+function recover(config: Config, logs: LogRoot, preambleBytes: number): RecoveredAof {
   return recoverAof(realFiles, logs.target("persistence"), {
     ...fileOptions(config),
     rdbName: config.text("persistence.rdb_filename"),
@@ -96,6 +97,7 @@ function recover(config: Config, logs: LogRoot): RecoveredAof {
     loadTruncated: config.flag("persistence.aof_load_truncated"),
     cutMax: config.number("persistence.aof_truncate_max"),
     nowMs: systemClock.wallMs(),
+    preambleBytes,
   });
 }
 
@@ -289,7 +291,7 @@ export class AofControl {
     try {
       await this.tell({ kind: "idle" }, this.host.workers);
       if (aof !== null) await this.turnOff();
-      const recovered = recoverFor(this.config, this.logs, true)!;
+      const recovered = usable(() => recover(this.config, this.logs, 0));
       await this.tell({ kind: "empty" }, 1);
       await this.load(recovered);
       if (aof !== null)

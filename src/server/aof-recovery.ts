@@ -34,6 +34,8 @@ export interface RecoveryOptions {
   readonly cutMax: number;
   readonly ringBytes: number;
   readonly nowMs: number;
+  /** Length of the RDB preamble where it is known, else 0. Its content is then checked by the load alone. */
+  readonly preambleBytes?: number;
 }
 
 export function newLogId(): string {
@@ -67,7 +69,8 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   removeLeftovers(files, options.directory);
   const found = files.stat(path);
   if (found === null) makeFile(files, log, path, options);
-  const preamble = readPreamble(files, path);
+  const { preambleBytes: known = 0 } = options;
+  const preamble = known > 0 && known <= (found?.bytes ?? 0) ? known : readPreamble(files, path);
   let scan = scanAof(files, path, preamble);
   const ring = ringPath(options.directory);
   const missing = scan.last === null ? Buffer.alloc(0) : readRing(files, ring, scan.last.logId, scan.last.position);

@@ -162,19 +162,16 @@ export class SaveControl {
       checkpoint: null,
       purpose: "base",
     });
-    const result = this.refer(id, segments, failure, join(directory, name));
+    const result = failure === "" ? this.refer(id, segments, bytes, join(directory, name)) : failure;
+    if (failure !== "") this.references.release(segments);
     state.release();
     return { position, bytes, failure: result, settle: (isUsed) => this.references.settle(id, isUsed) };
   }
 
   /** Notes which segment files a base refers to. Returns why it cannot be used. */
-  private refer(id: string, segments: readonly number[], failure: string, path: string): string {
-    if (failure !== "") {
-      this.references.release(segments);
-      return failure;
-    }
+  private refer(id: string, segments: readonly number[], bytes: number, path: string): string {
     try {
-      this.references.add(id, segments);
+      this.references.add(id, segments, bytes);
       return "";
     } catch (thrown) {
       if (!(thrown instanceof FileFailure)) throw thrown;

@@ -130,10 +130,10 @@ export class SegmentReferences {
   }
 
   /**
-   * The base `id` was written, and refers to `pinned`, each of which is pinned once for each time that it is there. The snapshot that
+   * The base `id` of `baseBytes` was written, and refers to `pinned`, each of which is pinned once for each time that it is there. The snapshot that
    * it is of is still claimed. Throws FileFailure, with the pins gone.
    */
-  add(id: string, pinned: readonly number[]): void {
+  add(id: string, pinned: readonly number[], baseBytes: number): void {
     if (id === "") return;
     const numbers = new Set<number>();
     for (const file of pinned) {
@@ -143,7 +143,7 @@ export class SegmentReferences {
     this.kept.set(id, [...numbers]);
     const files = [...numbers].map((file) => ({ file, units: this.files.writtenUnits(file) }));
     try {
-      writeSegmentManifest(this.system, this.directory, { id, keyspaces: this.keyspacesAtCut(), files });
+      writeSegmentManifest(this.system, this.directory, { id, baseBytes, keyspaces: this.keyspacesAtCut(), files });
     } catch (thrown) {
       this.drop(id);
       throw thrown;

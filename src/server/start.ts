@@ -130,7 +130,7 @@ function dataAtStart(config: Config, logs: LogRoot, image: ImageHead | null): Da
   if (image !== null) return { image, recovered: null, manifest };
   const needed = new Set(manifest?.files.map(({ file }) => file));
   prepareSegments(config, logs.target("server"), (file) => needed.has(file));
-  return { image, recovered: recoverFor(config, logs), manifest };
+  return { image, recovered: recoverFor(config, logs, manifest), manifest };
 }
 
 /** Removes the leftovers of checkpoints that a crash interrupted. */
@@ -351,7 +351,7 @@ class Supervisor {
     const isThere = await loading;
     this.keepReferences(isThere);
     prepareSegments(config, logs.target("server"), (file) => this.images.keepsSegment(file));
-    if (!isThere) return { recovered: recoverFor(config, logs), isThere };
+    if (!isThere) return { recovered: recoverFor(config, logs, data.manifest), isThere };
     const { source, history } = data.image;
     if (source.kind === "rdb" && history !== null) this.replication.restore(history);
     return { recovered: continueFor(config, source), isThere };

@@ -27,6 +27,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const ID = "0123456789abcdef";
 const MANIFEST = {
   id: ID,
+  baseBytes: 8123,
   keyspaces: [0, 5, 2],
   files: [
     { file: 3, units: 131_072 },

@@ -5,7 +5,16 @@
  *         kill -9 at the named steps of a rewrite; files that are missing or damaged.
  */
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RespClient } from "../support/resp.ts";
@@ -219,6 +228,13 @@ test("a start without what the file needs is refused, or serves all else", async
   renameSync(path, `${path}.aside`);
   await expect(start(directory)).rejects.toThrow(/base-[0-9a-f]+\.manifest is missing/);
   renameSync(`${path}.aside`, path);
+  const aof = join(directory, "appendonly.aof");
+  const content = readFileSync(aof);
+  const damagedBase = Buffer.from(content);
+  damagedBase[content.indexOf("key:200") + 3]! ^= 1;
+  writeFileSync(aof, damagedBase);
+  await expect(start(directory)).rejects.toThrow(/appendonly\.aof.*wrong checksum/s);
+  writeFileSync(aof, content);
   // Nothing was removed by the starts that failed.
   const [first] = segments(directory, ".seg").sort();
   truncateSync(join(directory, "segments", first!), 0);

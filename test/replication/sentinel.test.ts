@@ -13,10 +13,17 @@ import { ask, RespClient } from "../support/resp.ts";
 import { freePort, redisBinary, requireRedis, type Server, startFerrite } from "../support/servers.ts";
 
 const START_MS = 180_000;
-/** Long, because a shared machine stalls at times. */
-const DOWN_AFTER_MS = 4000;
+/** So long that a stall of the machine begins no failover, and what the Sentinels are told when one is wanted. */
+const NEVER_MS = 150_000;
+const DOWN_AFTER_MS = 1000;
+/** Sentinels look often, and leave a primary that is back in its role for four of these periods. */
+const PERIODS = ["info-period", "300", "publish-period", "300"];
+const TRIES = 100;
 
-/** A server. Sentinel closes the connections of one that it promotes or demotes, so each question has its own. */
+/**
+ * A server. Each Sentinel closes the connections of one that it promotes or demotes, so each question has its own, and is asked again
+ * when that was closed.
+ */
 class Node {
   constructor(
     readonly server: Server,
@@ -24,11 +31,16 @@ class Node {
   ) {}
 
   async with<T>(work: (client: RespClient) => Promise<T>): Promise<T> {
-    const client = await this.server.connect();
-    try {
-      return await work(client);
-    } finally {
-      client.close();
+    for (let left = TRIES; ; left--) {
+      const client = await this.server.connect();
+      try {
+        return await work(client);
+      } catch (thrown) {
+        if (!client.isClosed || left === 0) throw thrown;
+      } finally {
+        client.close();
+      }
+      await Bun.sleep(20);
     }
   }
   ask(...args: (string | number)[]): Promise<string> {
@@ -37,9 +49,8 @@ class Node {
   info(field: string): Promise<string> {
     return this.with((client) => info(client, field));
   }
-  /** True when INFO has such a value. False while the connection is closed in between. */
   async has(field: string, value: string): Promise<boolean> {
-    return (await this.info(field).catch(() => "")) === value;
+    return (await this.info(field)) === value;
   }
   digest(): Promise<string> {
     return this.with(digest);
@@ -58,7 +69,7 @@ describe.skipIf(!requireRedis())("Sentinel", () => {
       workers: 1,
       args: ["--config", config],
       dataDir: join(directory, `data-${number}`),
-      settings: { "server.enable_debug_command": "yes" },
+      settings: { "server.enable_debug_command": "yes", "replication.repl_diskless_sync_delay": "0" },
       ...(port === undefined ? {} : { port }),
     });
     return new Node(server, config);
@@ -72,7 +83,7 @@ describe.skipIf(!requireRedis())("Sentinel", () => {
       "bind 127.0.0.1",
       `dir ${directory}`,
       `sentinel monitor ferrite 127.0.0.1 ${primary} 2`,
-      `sentinel down-after-milliseconds ferrite ${DOWN_AFTER_MS}`,
+      `sentinel down-after-milliseconds ferrite ${NEVER_MS}`,
       "sentinel failover-timeout ferrite 20000",
       "sentinel parallel-syncs ferrite 1",
     ];
@@ -81,6 +92,12 @@ describe.skipIf(!requireRedis())("Sentinel", () => {
     sentinels.push(Bun.spawn([redisBinary()!, file, "--sentinel"], { stdin: "ignore", stdout: log, stderr: log }));
     sentinelPorts.push(port);
     await eventually("the sentinel answers", async () => (await askSentinel(port, "PING").catch(() => "")) === "+PONG");
+    expect(await askSentinel(port, "SENTINEL", "DEBUG", ...PERIODS)).toBe("+OK");
+  }
+  /** After which time without an answer the Sentinels fail over. */
+  async function setDownAfter(ms: number): Promise<void> {
+    for (const port of sentinelPorts)
+      expect(await askSentinel(port, "SENTINEL", "SET", "ferrite", "down-after-milliseconds", ms)).toBe("+OK");
   }
 
   async function askSentinel(port: number, ...args: (string | number)[]): Promise<string> {
@@ -136,11 +153,13 @@ describe.skipIf(!requireRedis())("Sentinel", () => {
       const before = await others[0].digest();
       process.kill(old.server.pid, "SIGKILL");
       await old.server.exited;
+      await setDownAfter(DOWN_AFTER_MS);
       const ports = others.map(({ server }) => `"${server.port}"`);
       await eventually("all sentinels name the new primary", async () => {
         const found = await Promise.all(sentinelPorts.map(primaryOf));
         return ports.some((port) => found.every((text) => text.includes(port)));
       });
+      await setDownAfter(NEVER_MS);
       const isNew = await Promise.all(others.map((node) => node.has("role", "master")));
       const promoted = others[isNew.indexOf(true)]!;
       const follower = others[isNew.indexOf(false)]!;

@@ -113,6 +113,26 @@ describe.skipIf(!requireRedis())("a restarted replica", () => {
     TEST_MS,
   );
 
+  for (const aof of ["true", "false"])
+    test(
+      `from a stop image, append-only file: ${aof}`,
+      async () => {
+        const settings = await begin({ "persistence.enable_aof": aof, "persistence.stop_image": "yes" });
+        await eventually(
+          "the file is whole",
+          async () => (await info(replica, "aof_rewrite_in_progress", "persistence")) === "0",
+        );
+        const full = await info(primary, "sync_full", "stats");
+        await ask(replica, "SHUTDOWN", "SAVE").catch(() => {});
+        await ferrite.exited;
+        await ask(primary, "RPUSH", "list", "while it was away");
+        await start(settings);
+        expect(ferrite.log()).toContain("DB loaded from the stop image");
+        await expectBack(full, 0);
+      },
+      TEST_MS,
+    );
+
   test(
     "a promotion while it was away is heard of",
     async () => {

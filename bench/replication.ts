@@ -4,6 +4,7 @@
  *   bun bench/replication.ts apply  [--seconds 8] [--value 64] [--keys 1m] [--workers 2]
  *   bun bench/replication.ts cpu    [--requests 1m] [--pairs 3]
  *   bun bench/replication.ts shaped [--seconds 90] [--rate 1m]
+ *   bun bench/replication.ts fullsync [--keys 5m] [--rate 1m] [--servers ferrite,redis]
  *
  * apply   A primary that is none sends SETs as fast as the replica reads them, first without and then with parallel_sync. CPU of the
  *         replica's process and of each of its workers, for each command: what the busiest worker needs bounds the rate on a
@@ -12,13 +13,15 @@
  *         for each request, in turn, several rounds.
  * shaped  Writers of 500-byte SETs at full rate while the replica's link passes `rate` bytes a second (LinkProxy). Full
  *         synchronizations after the first, and the latency of a bystander that writes.
+ * fullsync  replication/full-sync.ts: three replicas at once, one of which reads `rate` bytes a second.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { LinkProxy } from "../test/support/link-proxy.ts";
 import { acknowledged, info, linkUp } from "../test/support/replication.ts";
 import { ask } from "../test/support/resp.ts";
-import { type Server, startFerrite, startRedis } from "../test/support/servers.ts";
+import { type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
 import { Options, printHead, processCpuUs, showSpread, spread, table } from "./machine.ts";
+import { measureFullSync } from "./replication/full-sync.ts";
 import { StreamSource } from "./stream-source.ts";
 
 const [what = "apply"] = process.argv.splice(2, process.argv[2]?.startsWith("--") === false ? 1 : 0);
@@ -26,13 +29,14 @@ const options = new Options(
   {
     seconds: "apply: length of a measurement, default 8; shaped: of the phase, default 90",
     value: "apply: bytes of a value, default 64",
-    keys: "apply: different keys, default 1m",
+    keys: "apply: different keys, default 1m; fullsync: keys, default 5m",
     workers: "workers of Ferrite, default 2",
     requests: "cpu: requests of a sample, default 1m",
     pairs: "cpu: rounds, default 3",
-    rate: "shaped: bytes a second of the link, default 1m",
+    rate: "shaped, fullsync: bytes a second of the (slow) link, default 1m",
+    servers: "fullsync: default ferrite,redis",
   },
-  "bun bench/replication.ts apply|cpu|shaped [options]",
+  "bun bench/replication.ts apply|cpu|shaped|fullsync [options]",
 );
 const workers = options.number("workers", 2);
 const WARM_MS = 3000;
@@ -202,7 +206,14 @@ if (what === "apply") {
   await measureCpu();
 } else if (what === "shaped") {
   await measureShaped();
+} else if (what === "fullsync") {
+  await measureFullSync(options.list("servers", "ferrite,redis") as ServerKind[], {
+    keys: options.number("keys", 5e6),
+    workers,
+    rate: options.number("rate", 1e6),
+    idleSeconds: 10,
+  });
 } else {
-  throw new Error(`${what}: apply, cpu or shaped`);
+  throw new Error(`${what}: apply, cpu, shaped or fullsync`);
 }
 process.exit(0);

@@ -28,6 +28,8 @@ export interface HostCalls {
   readonly calls: readonly HostCall[];
   /** Whether these are all calls of the host that the chunk can make. */
   readonly isComplete: boolean;
+  /** The chunk makes one call at most, of `call`, and what it returns is what the chunk returns. Only if `isComplete`. */
+  readonly returnsCall: boolean;
   /** Numbers of the literals that name commands: the first arguments (shape.ts). */
   readonly commandLiterals: ReadonlySet<number>;
 }
@@ -50,7 +52,8 @@ export function hostCalls(chunk: ParsedChunk, names: HostNames): HostCalls {
   everyStatement(chunk.main.body, (statement) => search.statement(statement));
   const isComplete = !search.escapes && !ROUTES.some((name) => chunk.mentions(name));
   const calls = search.elementsChange ? search.calls.map(withoutElements) : search.calls;
-  return { calls, isComplete, commandLiterals: search.commandLiterals };
+  const returnsCall = isComplete && search.calls.length === 1 && search.isReturned(chunk.main.body);
+  return { calls, isComplete, returnsCall, commandLiterals: search.commandLiterals };
 }
 
 function withoutElements(call: HostCall): HostCall {
@@ -155,10 +158,20 @@ class Search {
     this.use(expression.key);
   }
 
+  /** Whether a block returns the last call of `call` that was found. Functions inside of it do not count. */
+  isReturned(block: readonly Statement[]): boolean {
+    return block.some((statement) => {
+      if (statement.type === "return") return statement.values.length === 1 && statement.values[0] === this.lastCall;
+      return statement.type !== "localFunction" && contentsOf(statement).blocks.some((inner) => this.isReturned(inner));
+    });
+  }
+  private lastCall: CallExpression | null = null;
+
   private call(call: CallExpression): void {
     const name = this.hostFunction(call.callee);
     const [command] = call.args;
     if (name !== null && command?.type === "string") this.commandLiterals.add(command.literal);
+    if (name === "call") this.lastCall = call;
     if (name !== null)
       this.calls.push({ name, args: call.args.map((argument, at) => this.argument(call, argument, at)) });
     else if (this.isWalk(call) || this.isCallWithElements(call, "unpack")) return;

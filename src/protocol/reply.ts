@@ -7,7 +7,7 @@
  * are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target must not touch a
  * socket, a lock or a pin.
  */
-import { writeLatin1 } from "../base/bytes.ts";
+import { copy, writeLatin1 } from "../base/bytes.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
 import type { Address } from "../store/address.ts";
 import type { Shard } from "../store/shard.ts";
@@ -174,6 +174,13 @@ export class Reply {
     let at = this.at;
     for (let i = 0; i < length; i++) bytes[at++] = reply[i]!;
     this.at = at;
+  }
+
+  /** `length` bytes in RESP of `source`. */
+  copied(source: Buffer, offset: number, length: number): void {
+    if (this.at + length > this.bytes.length) this.ensure(length);
+    copy(source, offset, this.bytes, this.at, length);
+    this.at += length;
   }
 
   /** Bytes in RESP of any length. */

@@ -67,3 +67,24 @@ describe("ways around the proof", () => {
     ["setmetatable(KEYS, {__index = function() return 'x' end}) return redis.call('GET', KEYS[9])", "call GET other"],
   ])("%s", (text, expected) => expect(shown(text)).toBe(expected));
 });
+
+describe("whether the chunk returns the value of its only call", () => {
+  test.each([
+    ["return redis.call('GET', KEYS[1])", true],
+    ["local f = redis.call if KEYS[1] then return f('GET', KEYS[1]) end return 1", true],
+    ["while true do do return redis.call('GET', KEYS[1]) end end", true],
+    ["return (redis.call('GET', KEYS[1]))", false],
+    ["return redis.call('GET', KEYS[1]), 1", false],
+    ["return redis.call('GET', KEYS[1]) .. 'x'", false],
+    ["return redis.pcall('GET', KEYS[1])", false],
+    ["return {redis.call('GET', KEYS[1])}", false],
+    ["return redis.call('GET', redis.call('GET', KEYS[1]))", false],
+    ["redis.call('SET', KEYS[1], 1) return redis.call('GET', KEYS[1])", false],
+    ["local v = redis.call('GET', KEYS[1]) return v", false],
+    ["local function f() return redis.call('GET', KEYS[1]) end return #f()", false],
+    ["local f = function() return redis.call('GET', KEYS[1]) end return #f()", false],
+    ["local t = {f = redis.call} return redis.call('GET', KEYS[1])", false],
+    ["return pcall(function() return redis.call('GET', KEYS[1]) end)", false],
+    ["return 1", false],
+  ])("%s", (text, expected) => expect(analyze(text).returnsCall).toBe(expected));
+});

@@ -23,6 +23,8 @@ import type { ScriptFlags } from "./shebang.ts";
 export interface Program {
   /** Every key that it can use is an element of KEYS. */
   readonly usesDeclaredKeys: boolean;
+  /** It returns the reply of its only command (HostCalls.returnsCall). */
+  readonly returnsCall: boolean;
   /** Whether it can look at KEYS and at ARGV. */
   readonly usesKeys: boolean;
   readonly usesArguments: boolean;
@@ -39,12 +41,16 @@ export interface LoadedFunction {
 }
 
 class ScriptProgram implements Program {
+  readonly usesDeclaredKeys: boolean;
+  readonly returnsCall: boolean;
   readonly usesKeys: boolean;
   readonly usesArguments: boolean;
   constructor(
     private readonly script: Script,
-    readonly usesDeclaredKeys: boolean,
+    { isDeclared, returnsCall }: HostUse,
   ) {
+    this.usesDeclaredKeys = isDeclared;
+    this.returnsCall = returnsCall;
     this.usesKeys = script.chunk.usesFirst;
     this.usesArguments = script.chunk.usesSecond;
   }
@@ -56,6 +62,7 @@ class ScriptProgram implements Program {
 
 class FunctionProgram implements Program {
   readonly usesDeclaredKeys = false;
+  readonly returnsCall = false;
   readonly usesKeys = true;
   readonly usesArguments = true;
   constructor(
@@ -67,6 +74,13 @@ class FunctionProgram implements Program {
   run(keys: LuaTable | undefined, args: LuaTable | undefined): unknown {
     return firstOf(runFunction(this.callback, keys, args));
   }
+}
+
+/** What is known of a script's commands before it runs. */
+interface HostUse {
+  /** It uses the keys alone that it declares. */
+  readonly isDeclared: boolean;
+  readonly returnsCall: boolean;
 }
 
 const HOST_NAMES = { table: "redis", functions: ["call", "pcall"], elements: "KEYS" };
@@ -81,9 +95,9 @@ export class Programs {
   private readonly libraries: Environment;
   private readonly registration = new Registration();
   private readonly compiler: ScriptCompiler;
-  /** Whether the text that was compiled last uses the keys alone that it declares, and the same of each code. */
-  private isDeclared = false;
-  private readonly declared = new WeakMap<CompiledChunk, boolean>();
+  /** Of the text that was compiled last, and of each code. */
+  private found: HostUse = { isDeclared: false, returnsCall: false };
+  private readonly uses = new WeakMap<CompiledChunk, HostUse>();
 
   constructor(
     private readonly call: Call,
@@ -99,7 +113,7 @@ export class Programs {
     const { table } = calls;
     const fixed = (chunk: ParsedChunk) => {
       const found = hostCalls(chunk, HOST_NAMES);
-      this.isDeclared = usesDeclaredKeys(found, table);
+      this.found = { isDeclared: usesDeclaredKeys(found, table), returnsCall: found.returnsCall };
       return found.commandLiterals;
     };
     const options = { chunkName: "user_script", environment: this.scripts, fixed };
@@ -109,12 +123,12 @@ export class Programs {
   /** Compiles a script. Throws LuaError with the compiler's message. */
   compile(body: string): Program {
     const script = this.compiler.compile(body);
-    let isDeclared = this.declared.get(script.chunk);
-    if (isDeclared === undefined) {
-      isDeclared = this.isDeclared;
-      this.declared.set(script.chunk, isDeclared);
+    let use = this.uses.get(script.chunk);
+    if (use === undefined) {
+      use = this.found;
+      this.uses.set(script.chunk, use);
     }
-    return new ScriptProgram(script, isDeclared);
+    return new ScriptProgram(script, use);
   }
 
   /** Variables of the library that was loaded last which its functions assign: each worker has its own. */

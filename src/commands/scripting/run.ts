@@ -23,7 +23,7 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { ScriptKind, type ScriptState } from "../../store/script-state.ts";
 import type { Program } from "./programs.ts";
-import type { Permissions, ScriptCalls, ScriptHost } from "./script-calls.ts";
+import { PASSED_ON, type Permissions, type ScriptCalls, type ScriptHost } from "./script-calls.ts";
 import type { ScriptFlags } from "./shebang.ts";
 import { shortTexts } from "./short-texts.ts";
 import { writeLua } from "./lua-writer.ts";
@@ -204,7 +204,7 @@ export class ScriptRun implements RunHost {
     const keys = program.usesKeys ? this.argumentTable(FIRST_KEY, keyCount) : undefined;
     const args = program.usesArguments ? this.argumentTable(firstArgument, call.argCount - firstArgument) : undefined;
     const outer = inner.begin();
-    calls.begin(permissions);
+    calls.begin(permissions, program.returnsCall);
     resetCjson();
     call.isScript = true;
     const before = setRunHost(this);
@@ -226,7 +226,8 @@ export class ScriptRun implements RunHost {
     effects.isMuted = false;
     effects.only = For.Both;
     inner.end(outer);
-    if (error === null) writeLua(reply, result, calls.protocol);
+    if (result === PASSED_ON) calls.passOn(reply);
+    else if (error === null) writeLua(reply, result, calls.protocol);
     else this.replyError(runnable, error, reply);
   }
 

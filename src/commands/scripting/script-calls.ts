@@ -20,7 +20,7 @@ import type { CommandTable } from "../../dispatch/command-table.ts";
 import type { InnerHost } from "../../dispatch/inner-commands.ts";
 import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_SCRIPT, READONLY, STALE, WRITE } from "../../dispatch/spec.ts";
 import { isOfOneKey, KeyArguments } from "../../dispatch/key-arguments.ts";
-import type { LuaTable } from "../../lua/value.ts";
+import { LuaTable } from "../../lua/value.ts";
 import { errorTable, LuaReader } from "./lua-reader.ts";
 
 const FIRST_BYTES = 16 << 10;
@@ -62,6 +62,8 @@ export class ScriptCalls {
   onWrite: () => void = () => {};
   /** Whether scripts may call DEBUG. */
   runsDebug: () => boolean = () => false;
+  /** What the script's only command replies is the script's reply: a text is not made of it. */
+  private returnsCall = false;
   permissions: Permissions = { isReadOnly: false, allowsOutOfMemory: false, isDeclared: false };
   private readonly reply = new Reply();
   private readonly reader = new LuaReader();
@@ -88,7 +90,8 @@ export class ScriptCalls {
   }
 
   /** A script begins. */
-  begin(permissions: Permissions): void {
+  begin(permissions: Permissions, returnsCall: boolean): void {
+    this.returnsCall = returnsCall;
     this.protocol = 2;
     this.hasWritten = false;
     this.permissions = permissions;
@@ -215,7 +218,14 @@ export class ScriptCalls {
     call.inner.run(spec, row, NO_VALUES, reply, hasKey ? call.key : null);
     this.hasFailed = reply.errors !== errors && reply.bytes[0] === MINUS && this.handedOn.length === 0;
     if (this.handedOn.length > 0) return this.readLong();
+    if (this.returnsCall && isPassedOn(reply.bytes)) return PASSED_ON;
     return this.reader.read(reply.bytes, 0);
+  }
+
+  /** Writes the reply of the script's only command, for which `run` has returned PASSED_ON. */
+  passOn(to: Reply): void {
+    const { bytes, at } = this.reply;
+    to.copied(bytes, 0, at);
   }
 
   /**
@@ -311,12 +321,22 @@ export class ScriptCalls {
   }
 }
 
+/** Stands for the reply of the script's only command, which is the script's reply (ScriptCalls.passOn). */
+export const PASSED_ON = new LuaTable();
+
+/** True for the replies of which a Lua value would make the same bytes: strings and statuses. */
+function isPassedOn(reply: Buffer): boolean {
+  return reply[0] === STATUS || (reply[0] === BULK && reply[1] !== MINUS);
+}
+
 /** A command without keys that looks at all data: SCAN, DBSIZE, KEYS. */
 function needsAll({ flags, keys, places }: CommandSpec): boolean {
   return (flags & ALL_SHARDS) !== 0 || (keys.first === 0 && places === undefined && (flags & (WRITE | READONLY)) !== 0);
 }
 
 const MINUS = 45;
+const STATUS = 43;
+const BULK = 36;
 const ROWS_MAX = 1024;
 const PART_BYTES = 64 << 10;
 const NO_VALUES: readonly never[] = [];

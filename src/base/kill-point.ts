@@ -1,7 +1,7 @@
 /**
  * Named steps of persistence at which a test has the process kill itself: FERRITE_KILL_AT=<step>, or <step>:<n> for the n-th
  * time that a thread gets there. FERRITE_HOLD_AT=<step>:<path> has the thread wait there while the file exists. Only under
- * FERRITE_CHECKS=1; otherwise a step costs two comparisons.
+ * FERRITE_CHECKS=1; otherwise a step costs two comparisons. FERRITE_FAULT=<fault> has something fail once.
  */
 import { existsSync } from "node:fs";
 import { CHECKS } from "./assert.ts";
@@ -41,6 +41,8 @@ export const KILL_STEPS = [
   "image-removed",
 ] as const;
 export type KillStep = (typeof KILL_STEPS)[number];
+/** A part of a whole that several workers apply finds no memory (server/replica-apply.ts). */
+export type Fault = "part-torn";
 
 const [wanted = "", hits = "1"] = CHECKS ? (process.env["FERRITE_KILL_AT"] ?? "").split(":") : [];
 let left = Number(hits);
@@ -52,6 +54,15 @@ const HOLDS_MAX = 12_000;
 function hold(): void {
   const word = new Int32Array(new SharedArrayBuffer(4));
   for (let holds = 0; holds < HOLDS_MAX && existsSync(path); holds++) Atomics.wait(word, 0, 0, HOLD_MS);
+}
+
+let fault = CHECKS ? (process.env["FERRITE_FAULT"] ?? "") : "";
+
+/** True once, for the fault that FERRITE_FAULT names: what the world seldom does and a test needs. */
+export function fails(name: Fault): boolean {
+  if (name !== fault) return false;
+  fault = "";
+  return true;
 }
 
 /** A step is reached. */

@@ -13,6 +13,7 @@
  *
  * Commands run with due keys visible (ExpiryMode.Replay): the primary says when a key goes.
  */
+import { fails } from "../base/kill-point.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import { FatalError } from "../store/section.ts";
 import { SERVER_ITSELF } from "../dispatch/user.ts";
@@ -421,7 +422,7 @@ export class ReplicaApply {
     const { crew, engine, facts } = this;
     const { effects } = engine;
     const errors = crew!.finish();
-    if (errors < 0) this.isTorn = true;
+    if (errors < 0 || fails("part-torn")) this.isTorn = true;
     else if (errors > 0) facts.set("errors", facts.get("errors") + errors);
     const { db } = this.client!.session;
     if (effects.isOn) effects.appendMerged(crew!.mergedBytes, crew!.merge(half), db);

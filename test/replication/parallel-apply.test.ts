@@ -8,8 +8,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { LinkProxy } from "../support/link-proxy.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import { startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
-import { digest, eventually, info, linkUp } from "../support/replication.ts";
+import { expectSameData, startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
+import { acknowledged, digest, eventually, info, linkUp } from "../support/replication.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite } from "../support/servers.ts";
 
@@ -199,6 +199,35 @@ describe.skipIf(!requireRedis())("workers that apply together", () => {
     TEST_MS,
   );
 });
+
+test.skipIf(!requireRedis())(
+  "a part that cannot be run: the data set is asked for anew, and nothing of the whole is acknowledged or applied twice",
+  async () => {
+    const redis = await startPrimaryRedis();
+    const env = { FERRITE_CHECKS: "1", FERRITE_FAULT: "part-torn" };
+    const ferrite = await startReplicaFerrite({ workers: 2, settings: SETTINGS, env });
+    const proxy = await LinkProxy.before(redis.port);
+    try {
+      const [primary, replica] = await Promise.all([redis.connect(), ferrite.connect()]);
+      await ask(replica, "REPLICAOF", "127.0.0.1", proxy.port);
+      await linkUp(replica);
+      // Until the first whole that several workers share.
+      for (let n = 0; (await info(primary, "sync_full", "stats")) === "1" && n < 100; n++) {
+        proxy.block("down");
+        await primary.pipeline(Array.from({ length: 4000 }, (_, i) => ["APPEND", `key:${i % 500}`, `${n},`]));
+        proxy.restore();
+        await acknowledged(primary, 1);
+      }
+      expect(ferrite.log()).toContain("a command could not be applied together with others: memory is short");
+      await expectSameData(primary, replica);
+      expect(await info(primary, "sync_full", "stats")).toBe("2");
+    } finally {
+      proxy.stop();
+      await Promise.all([redis.kill(), ferrite.kill()]);
+    }
+  },
+  TEST_MS,
+);
 
 test("without parallel_sync INFO does not tell of it", async () => {
   const server = await startFerrite({ workers: 2 });

@@ -3,7 +3,7 @@
  *
  *   bun bench/replication.ts apply  [--seconds 8] [--value 64] [--keys 1m] [--workers 2]
  *   bun bench/replication.ts cpu    [--requests 1m] [--pairs 3]
- *   bun bench/replication.ts shaped [--seconds 90] [--rate 1m]
+ *   bun bench/replication.ts shaped [--seconds 90] [--rate 1m] [--disk 0]
  *   bun bench/replication.ts fullsync [--keys 5m] [--rate 1m] [--servers ferrite,redis]
  *
  * apply   A primary that is none sends SETs as fast as the replica reads them, first without and then with parallel_sync. CPU of the
@@ -34,6 +34,7 @@ const options = new Options(
     requests: "cpu: requests of a sample, default 1m",
     pairs: "cpu: rounds, default 3",
     rate: "shaped, fullsync: bytes a second of the (slow) link, default 1m",
+    disk: "shaped: replication.backlog_disk_size, default 0",
     servers: "fullsync: default ferrite,redis",
   },
   "bun bench/replication.ts apply|cpu|shaped|fullsync [options]",
@@ -155,7 +156,9 @@ async function measureCpu(): Promise<void> {
 // ---- shaped ----
 
 async function measureShaped(): Promise<void> {
-  const primary = await startFerrite({ workers, settings: { "replication.repl_diskless_sync_delay": "0" } });
+  const disk = options.text("disk", "0");
+  const settings = { "replication.repl_diskless_sync_delay": "0", "replication.backlog_disk_size": disk };
+  const primary = await startFerrite({ workers, settings });
   const replica = await startFerrite({ workers });
   const proxy = await LinkProxy.before(primary.port);
   try {
@@ -182,6 +185,11 @@ async function measureShaped(): Promise<void> {
     const sorted = times.toSorted((a, b) => a - b);
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!.toFixed(1);
     const after = await info(client, "sync_full", "stats");
+    for (const line of primary
+      .log()
+      .split("\n")
+      .filter((text) => /WARN|lost/.test(text)))
+      console.log(`# ${line}`);
     const written = Number(await info(client, "master_repl_offset"));
     const reached = Number(await info(follower, "slave_repl_offset"));
     console.log(

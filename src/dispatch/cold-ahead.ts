@@ -212,7 +212,7 @@ export class ColdAhead {
     const { section } = store;
     const keyspace = call.keyspaces.of(call.session.db);
     const reader = store.cold.reader!;
-    reader.cacheReadsLeft = CACHE_READS_MAX;
+    reader.cacheReadsLeft = reader.beginsTogether ? 0 : CACHE_READS_MAX;
     const end = Math.min(prefetch.count, i + 1 + AHEAD_MAX);
     for (let n = i + 1; n < end; n++) {
       const key = prefetch.keyAt(n);

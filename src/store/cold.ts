@@ -207,6 +207,8 @@ export interface ColdReader {
   isAhead: boolean;
   /** Values that `has` may read from the page cache, at once: the locks of a command with many keys are held meanwhile. */
   cacheReadsLeft: number;
+  /** Many reads begin by one system call, and end in it where the page cache has the value. */
+  readonly beginsTogether: boolean;
 }
 
 /** How long commands have waited for the disk. */

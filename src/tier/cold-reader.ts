@@ -166,6 +166,9 @@ export class SegmentReader implements ColdReader {
   }
   isAhead = false;
   cacheReadsLeft = 0;
+  get beginsTogether(): boolean {
+    return this.entryReads.method === "io_uring";
+  }
   forgetAsked(): void {
     this.asked.length = 0;
   }

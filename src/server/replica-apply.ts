@@ -218,7 +218,9 @@ export class ReplicaApply {
       this.crew?.dismiss();
       this.leave();
     }
-    if (this.isThrottled && units.waitingBytes < RESUME_BYTES) this.throttle(false);
+    // With no whole unit at hand the rest of a long one must come, however much of it waits.
+    const lacksBytes = !this.isBusy && !this.isScheduled;
+    if (this.isThrottled && (lacksBytes || units.waitingBytes < RESUME_BYTES)) this.throttle(false);
     if (!this.wasAsked || this.isBusy || !this.isRunning) return;
     this.wasAsked = false;
     this.host.acknowledge();

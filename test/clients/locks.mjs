@@ -60,7 +60,7 @@ say("extended without one of three", typeof longer === "string" ? longer : (awai
 await held.unlock().catch((error) => say("unlock", error.name));
 say("left", await Promise.all(databases.map((client) => client.keys("*"))));
 const short = await majority.lock("brief", 40);
-await pause(60);
+await pause(200);
 const next = await majority.lock("brief", 30_000);
 say("the lock of another is not given back", await short.unlock().catch((error) => error.name));
 say("still there", await Promise.all(databases.map((client) => client.exists("brief"))));

@@ -131,6 +131,22 @@ describe.skipIf(!requireRedis())("workers that apply together", () => {
   );
 
   test(
+    "a command that is longer than what may wait comes behind slow ones",
+    async () => {
+      await ask(primary, "SADD", "much", ...Array.from({ length: 3000 }, (_, n) => `${n}m`));
+      proxy.block("down");
+      await primary.pipeline([
+        ...Array.from({ length: 400 }, () => ["SUNIONSTORE", "union", "much"]),
+        ["RPUSH", "long", ...Array.from({ length: 12_000 }, (_, n) => `${n}`.padEnd(1000, "v"))],
+      ]);
+      proxy.restore();
+      await expectSame();
+      await ask(primary, "DEL", "much", "union", "long");
+    },
+    TEST_MS,
+  );
+
+  test(
     "readers see no command without those before it",
     async () => {
       const [one, two] = ["{a}first", "{b}second"];

@@ -477,7 +477,7 @@ export class RdbPersistence implements Persistence {
 
   loaderOf(reader: FileReader, options: Omit<LoadOptions, "verifies">): RdbLoader {
     return new RdbLoader(this.call, reader, {
-      // The base of an append-only file may have been read by nobody before (AofRecovery).
+      // The base of an append-only file may have been read by nobody before (server/aof-recovery.ts).
       verifies: !options.isWhole || this.host.config.flag("persistence.rdb_checksum"),
       ...options,
     });

@@ -244,17 +244,16 @@ export class AofControl {
     state.set("rewriteBeganMs", systemClock.wallMs());
     const base = await this.host.writeBase(name);
     let { failure } = base;
-    let isReplaced = false;
     try {
       if (failure === "") {
         realFiles.rename(join(dirname(target), name), target);
-        isReplaced = true;
         realFiles.syncDirectory(dirname(target));
-      }
+        base.settle?.(true);
+      } else base.settle?.(false);
     } catch (thrown) {
+      // Either file may be in place: what both refer to stays.
       failure = errorMessage(thrown);
     }
-    base.settle?.(isReplaced);
     state.set("isRewriting", 0);
     state.set("rewriteFailures", failure === "" ? 0 : state.get("rewriteFailures") + 1);
     if (failure === "")

@@ -185,8 +185,8 @@ export class SegmentReferences {
     const { config, files, kept } = this;
     if (kept.size === 0) return false;
     let wasted = 0;
-    for (const numbers of kept.values())
-      for (const file of numbers) if (files.liveRecords(file) === 0) wasted += files.writtenUnits(file);
+    for (const file of new Set([...kept.values()].flat()))
+      if (files.liveRecords(file) === 0) wasted += files.writtenUnits(file);
     const most = config.number("storage.compaction_threshold") * files.totals().writtenUnits;
     return wasted > most && wasted * ENTRY_UNIT_BYTES > config.number("storage.tier_segment_size");
   }

@@ -4,37 +4,23 @@
  * Method: hybridlog sizes of 0, or a small max_memory and values of several kilobytes; kill; restart on the same directory.
  *         FERRITE_TIER_MB=<n> sets the data beyond memory (default 60).
  */
-import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { countFrom } from "../support/random.ts";
 import { show, within } from "../support/resp.ts";
-import { type FerriteOptions, type Server, startFerrite } from "../support/servers.ts";
+import type { FerriteOptions, Server } from "../support/servers.ts";
+import { restarts } from "../support/restarts.ts";
 import { guarded } from "../support/tier-server.ts";
 
 const GUARD_MS = 90_000;
 const TIMEOUT_MS = 180_000;
 const DATA_MB = countFrom("FERRITE_TIER_MB", 60);
 
-const directories: string[] = [];
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) if (!server.hasExited) await server.stop();
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ferrite-tier-"));
-  directories.push(directory);
-  return directory;
-}
+const { newDirectory, startOn } = restarts("ferrite-tier-", (server) => server.stop());
 
 async function start(dataDir: string, settings: Record<string, string>, more: FerriteOptions = {}): Promise<Server> {
-  const server = await startFerrite({
-    workers: 2,
-    dataDir,
-    persistence: true,
+  return startOn(dataDir, {
     settings: {
       "storage.tiering": "true",
       "storage.num_shards": "16",
@@ -45,8 +31,6 @@ async function start(dataDir: string, settings: Record<string, string>, more: Fe
     },
     ...more,
   });
-  servers.push(server);
-  return server;
 }
 
 const { ask, figure, until } = guarded(GUARD_MS);

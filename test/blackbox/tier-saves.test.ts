@@ -3,40 +3,26 @@
  *         that was acknowledged; DEBUG RELOAD and a full synchronization have all of them; a full disk is told, and no more.
  * Method: hybridlog sizes of 0; rewrites, background saves and writes at the same time; kill; restart on the same directory.
  */
-import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type RespClient, show, within } from "../support/resp.ts";
-import { type FerriteOptions, type Server, startFerrite } from "../support/servers.ts";
+import type { FerriteOptions, Server } from "../support/servers.ts";
+import { restarts } from "../support/restarts.ts";
 import { guarded } from "../support/tier-server.ts";
 
 const GUARD_MS = 60_000;
 const TIMEOUT_MS = 120_000;
 const KEYS = 2000;
 
-const directories: string[] = [];
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) if (!server.hasExited) await server.stop();
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ferrite-tier-saves-"));
-  directories.push(directory);
-  return directory;
-}
+const { newDirectory, startOn } = restarts("ferrite-tier-saves-", (server) => server.stop());
 
 async function start(
   dataDir: string,
   settings: Record<string, string> = {},
   more: FerriteOptions = {},
 ): Promise<Server> {
-  const server = await startFerrite({
-    workers: 2,
-    dataDir,
-    persistence: true,
+  return startOn(dataDir, {
     settings: {
       "storage.tiering": "true",
       "storage.num_shards": "16",
@@ -51,8 +37,6 @@ async function start(
     waitForReply: true,
     ...more,
   });
-  servers.push(server);
-  return server;
 }
 
 const { ask, figure, until } = guarded(GUARD_MS);

@@ -4,47 +4,25 @@
  * Method: a server of which every value is on disk; DEBUG DIGEST before kill -9 and after the start, and the files in segments/;
  *         kill -9 at the named steps of a rewrite; files that are missing or damaged.
  */
-import { afterEach, expect, test } from "bun:test";
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RespClient } from "../support/resp.ts";
-import { type FerriteOptions, type Server, startFerrite } from "../support/servers.ts";
+import type { FerriteOptions, Server } from "../support/servers.ts";
+import { restarts } from "../support/restarts.ts";
 import { ALL_COLD, guarded } from "../support/tier-server.ts";
 
 const { ask, figure, until } = guarded(30_000);
 const KEYS = 400;
 
-const directories: string[] = [];
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) if (!server.hasExited) await server.kill();
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ferrite-references-"));
-  directories.push(directory);
-  return directory;
-}
+const { newDirectory, startOn } = restarts("ferrite-references-", (server) => server.kill());
 
 async function start(
   dataDir: string,
   settings: Record<string, string> = {},
   more: FerriteOptions = {},
 ): Promise<Server> {
-  const options: FerriteOptions = {
-    dataDir,
-    persistence: true,
+  return startOn(dataDir, {
     settings: {
       ...ALL_COLD,
       "storage.region_size": "16mb",
@@ -56,10 +34,7 @@ async function start(
     },
     ...more,
     env: { FERRITE_CHECKS: "1", ...more.env },
-  };
-  const server = await startFerrite(options);
-  servers.push(server);
-  return server;
+  });
 }
 
 const text = (n: number): string => `value ${n} `.repeat(100 + (n % 50));
@@ -102,21 +77,33 @@ function referredBy(directory: string): string[] {
 }
 const aofBytes = (directory: string): number => statSync(join(directory, "appendonly.aof")).size;
 
-/** Starts anew and compares. Returns the server's client. */
-async function restart(directory: string, digest: string, settings = {}, workers = 2): Promise<RespClient> {
-  const client = await (await start(directory, settings, { workers })).connect();
+interface Running {
+  readonly server: Server;
+  readonly client: RespClient;
+}
+
+/** A server with all strings on disk, whose append-only file refers to them. */
+async function referring(directory: string, settings = {}, more: FerriteOptions = {}): Promise<Running> {
+  const server = await start(directory, settings, more);
+  const client = await server.connect();
+  await fill(client);
+  await isCold(client);
+  await rewrite(client);
+  return { server, client };
+}
+
+/** Starts anew and compares. */
+async function restart(directory: string, digest: string, settings = {}, workers = 2): Promise<Running> {
+  const server = await start(directory, settings, { workers });
+  const client = await server.connect();
   expect(await ask(client, "DEBUG", "DIGEST")).toBe(digest);
   expect(await ask(client, "DEBUG", "CHECK")).toMatch(/^:/);
-  return client;
+  return { server, client };
 }
 
 test("a start reads no value that the file refers to, and follows what came after the rewrite", async () => {
   const directory = newDirectory();
-  let server = await start(directory);
-  let client = await server.connect();
-  await fill(client);
-  await isCold(client);
-  await rewrite(client);
+  let { server, client } = await referring(directory);
   // The list is written out, because only strings are referred to.
   expect(aofBytes(directory)).toBeLessThan(600_000);
   const referred = referredBy(directory);
@@ -133,8 +120,7 @@ test("a start reads no value that the file refers to, and follows what came afte
   let digest = await ask(client, "DEBUG", "DIGEST");
   await server.kill();
 
-  client = await restart(directory, digest);
-  server = servers.at(-1)!;
+  ({ server, client } = await restart(directory, digest));
   expect(server.log()).toMatch(/DB loaded from disk: .*appendonly\.aof/);
   expect(segments(directory, ".seg")).toEqual(expect.arrayContaining(referred));
   expect(await ask(client, "OBJECT", "TIER", "key:9")).toBe('"disk"');
@@ -147,28 +133,23 @@ test("a start reads no value that the file refers to, and follows what came afte
   await rewrite(client);
   digest = await ask(client, "DEBUG", "DIGEST");
   await server.kill();
-  client = await restart(directory, digest, {}, 1);
+  ({ server, client } = await restart(directory, digest, {}, 1));
   expect(segments(directory, ".manifest")).toHaveLength(1);
 
   // A stop image stands for the file, and what the file refers to stays nevertheless.
-  await servers.at(-1)!.stop();
-  client = await restart(directory, digest, {}, 1);
-  server = servers.at(-1)!;
+  await server.stop();
+  ({ server, client } = await restart(directory, digest, {}, 1));
   expect(server.log()).toMatch(/DB loaded from the stop image/);
   await ask(client, "DEL", "key:6");
   digest = await ask(client, "DEBUG", "DIGEST");
   await server.kill();
-  await restart(directory, digest);
-  expect(servers.at(-1)!.log()).toMatch(/DB loaded from disk: .*appendonly\.aof/);
+  ({ server } = await restart(directory, digest));
+  expect(server.log()).toMatch(/DB loaded from disk: .*appendonly\.aof/);
 }, 60_000);
 
 test("files that nothing but the append-only file needs go with a rewrite, which comes by itself", async () => {
   const directory = newDirectory();
-  const server = await start(directory, { "storage.compaction_interval_secs": "1" });
-  const client = await server.connect();
-  await fill(client);
-  await isCold(client);
-  await rewrite(client);
+  const { server, client } = await referring(directory, { "storage.compaction_interval_secs": "1" });
   const old = referredBy(directory);
   // So many that every worker begins another file: the one at whose end it writes stays.
   await client.pipeline([["FLUSHALL"], ...Array.from({ length: 5 * KEYS }, (_, n) => ["SET", `other:${n}`, text(n)])]);
@@ -184,17 +165,13 @@ test.each(["references-written", "rewrite-tail", "rewrite-renamed"])(
   "killed at %s",
   async (step) => {
     const directory = newDirectory();
-    const server = await start(directory, {}, { env: { FERRITE_KILL_AT: `${step}:2` } });
-    const client = await server.connect();
-    await fill(client);
-    await isCold(client);
-    await rewrite(client);
+    const { server, client } = await referring(directory, {}, { env: { FERRITE_KILL_AT: `${step}:2` } });
     await client.pipeline(Array.from({ length: 100 }, (_, n) => ["SET", `key:${n}`, text(n + 3)]));
     const digest = await ask(client, "DEBUG", "DIGEST");
     client.command("BGREWRITEAOF").catch(() => {});
     await server.exited;
     const again = await restart(directory, digest);
-    await rewrite(again);
+    await rewrite(again.client);
     expect(segments(directory, ".manifest")).toHaveLength(1);
   },
   60_000,
@@ -202,11 +179,7 @@ test.each(["references-written", "rewrite-tail", "rewrite-renamed"])(
 
 test("the values are in the file again without references, and a start needs no disk tier", async () => {
   const directory = newDirectory();
-  const server = await start(directory);
-  const client = await server.connect();
-  await fill(client);
-  await isCold(client);
-  await rewrite(client);
+  const { server, client } = await referring(directory);
   await ask(client, "CONFIG", "SET", "persistence.aof_segment_references", "no");
   await rewrite(client);
   expect(aofBytes(directory)).toBeGreaterThan(1_000_000);
@@ -218,11 +191,7 @@ test("the values are in the file again without references, and a start needs no 
 
 test("a start without what the file needs is refused, or serves all else", async () => {
   const directory = newDirectory();
-  const server = await start(directory);
-  const client = await server.connect();
-  await fill(client);
-  await isCold(client);
-  await rewrite(client);
+  const { server } = await referring(directory);
   await server.kill();
 
   await expect(start(directory, { "storage.tiering": "false" })).rejects.toThrow(/storage\.tiering is off/);

@@ -5,50 +5,36 @@
  * Method: values of every type, clients that block, watch, track and subscribe; SIGTERM; start; DEBUG DIGEST and DEBUG CHECK under
  *         FERRITE_CHECKS=1; images cut and flipped; kill -9 at the named steps.
  */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import {
   appendFileSync,
   cpSync,
   existsSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Config, FROM_RUNTIME } from "../../src/base/config/config.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { findImage } from "../../src/server/image-control.ts";
 import { type Argument, type RespClient, show } from "../support/resp.ts";
-import { type FerriteOptions, type Server, startFerrite } from "../support/servers.ts";
+import type { FerriteOptions, Server } from "../support/servers.ts";
+import { restarts } from "../support/restarts.ts";
 import { ALL_COLD, guarded } from "../support/tier-server.ts";
 
 const { ask, figure, until } = guarded(30_000);
 
-const directories: string[] = [];
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) if (!server.hasExited) await server.kill();
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
-
-function newDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ferrite-image-"));
-  directories.push(directory);
-  return directory;
-}
+const { newDirectory, startOn } = restarts("ferrite-image-", (server) => server.kill());
 
 const MEMORY = { "storage.num_shards": "16", "storage.region_size": "16mb" };
 const TIERED = { ...ALL_COLD, "storage.region_size": "16mb" };
 const NO_AOF = { ...MEMORY, "persistence.enable_aof": "false" };
 
 async function start(dataDir: string, settings: Record<string, string>, more: FerriteOptions = {}): Promise<Server> {
-  const server = await startFerrite({
-    dataDir,
-    persistence: true,
+  return startOn(dataDir, {
     settings: {
       "persistence.stop_image": "yes",
       "server.enable_debug_command": "yes",
@@ -58,8 +44,6 @@ async function start(dataDir: string, settings: Record<string, string>, more: Fe
     env: { FERRITE_CHECKS: "1", ...more.env },
     ...more,
   });
-  servers.push(server);
-  return server;
 }
 
 const IMAGE = "stop.image";
